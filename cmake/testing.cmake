@@ -25,7 +25,9 @@ add_library(ream_test_flags INTERFACE)
 target_link_libraries(ream_test_flags INTERFACE ream_common GTest::gtest GTest::gtest_main)
 target_include_directories(ream_test_flags INTERFACE "${CMAKE_SOURCE_DIR}/tests")
 
-# GoogleTest is parsed once and reused by every test.
+# GoogleTest is parsed once and reused by every test. A precompiled header serves only files with the
+# same code model, so tests leave that to the compiler's default.
+set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
 file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/test_pch.cc" CONTENT "")
 add_library(ream_test_pch OBJECT "${CMAKE_BINARY_DIR}/test_pch.cc")
 target_link_libraries(ream_test_pch PRIVATE ream_test_flags)
