@@ -1,0 +1,122 @@
+// A span: a run of pages with one purpose, either objects of one size class or one large object.
+// All that is known of its objects lies here, apart from the memory that the program sees: a byte an
+// object, behind the span itself. (A byte, not a bit, so that the thread that owns an object changes
+// its state by a plain store: neighbours' states share no word with it.)
+//
+//   Span (64 bytes) | state of object 0 | state of object 1 | ... | zeros to a multiple of 64
+//
+// States:    free ---refill---> cached ---malloc---> live
+//              ^------flush------'  ^-----free--------'
+// A free or cached object may be known to read as zero; a live one never is.
+//
+// Thread safety: an object's state belongs to the list that has it: free -> the central list's lock,
+// cached -> the owner of the thread cache, live -> whoever calls free. The first line is constant
+// from creation to destruction; the fields below it belong to the lock of the span's central list
+// (small) or of the page heap (large). Readers in other processes read all of it at any time.
+//
+// Invariants:
+//  1. base is a multiple of the page size; the span covers [base, base + pages).
+//  2. used = number of states that are not free.
+//  3. The byte behind the last object's state is 0, so a tail address is never live.
+//
+// Lifetime: from the metadata pool, made and destroyed under the page heap's lock. Its memory stays
+// span memory, so that a stale lookup reads a span, if another one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/bits.h"
+#include "base/units.h"
+#include "span/size_class.h"
+
+namespace ream {
+
+// Values of a state byte. Bit 0: taken (cached or live). Bit 1: live. Bit 2: known to read as zero.
+enum ObjectState : std::uint8_t {
+  kFree = 0,
+  kCached = 1,
+  kLive = 3,
+  kFreeZero = 4,
+  kCachedZero = 5,
+};
+
+inline constexpr std::uint8_t kTakenBit = 1;
+inline constexpr std::uint8_t kZeroBit = 4;
+
+struct alignas(64) Span {
+  std::uint64_t base;          // address of the first page
+  std::uint32_t reciprocal;    // of object_bytes; 0 for a large object, which makes every index 0
+  std::uint32_t object_bytes;  // 0 for a large object
+  std::uint32_t pages;
+  std::uint16_t objects;
+  ClassIndex size_class;
+  std::uint8_t shard;  // which central list of the class owns it
+
+  std::uint16_t used;    // objects not free (invariant 2)
+  std::uint16_t hint;    // no free object lies below it
+  std::uint8_t bucket;   // which list of the central list links it
+  std::uint8_t node;     // NUMA node of the first user; 0 where there is one
+  std::uint16_t unused;
+  Span* next;            // list links, null at the ends
+  Span* prev;
+  std::uint64_t requested_bytes;  // large: what the program asked for; small: 0
+
+  [[nodiscard]] std::uint8_t* states() noexcept { return reinterpret_cast<std::uint8_t*>(this + 1); }
+  [[nodiscard]] const std::uint8_t* states() const noexcept {
+    return reinterpret_cast<const std::uint8_t*>(this + 1);
+  }
+
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return std::uint64_t{pages} << kPageShift; }
+  [[nodiscard]] bool is_large() const noexcept { return size_class == kLargeClass; }
+  [[nodiscard]] bool contains(std::uint64_t address) const noexcept { return address - base < bytes(); }
+
+  // The usable size of each of its objects.
+  [[nodiscard]] std::uint64_t usable_bytes() const noexcept { return is_large() ? bytes() : object_bytes; }
+
+  // Index of the object that covers `address`, `objects` for the tail. REQUIRES: contains(address).
+  [[nodiscard]] std::uint32_t index_of(std::uint64_t address) const noexcept {
+    return is_large() ? 0 : static_cast<std::uint32_t>((address - base) / object_bytes);
+  }
+  [[nodiscard]] std::uint64_t object_address(std::uint32_t index) const noexcept {
+    return base + std::uint64_t{index} * object_bytes;
+  }
+};
+
+static_assert(sizeof(Span) == 64);
+
+// Room for a span with the states of `objects` objects and the zero behind them (invariant 3).
+constexpr std::size_t span_metadata_bytes(std::size_t objects) noexcept {
+  return sizeof(Span) + round_up(objects + 1, 64);
+}
+
+// State bytes are read and written by single plain accesses.
+inline std::uint8_t load_state(const std::uint8_t& state) noexcept {
+  return __atomic_load_n(&state, __ATOMIC_RELAXED);
+}
+inline void store_state(std::uint8_t& state, std::uint8_t value) noexcept {
+  __atomic_store_n(&state, value, __ATOMIC_RELAXED);
+}
+
+// Fills in a new span over [base, base + pages) with all its objects free.
+void init_small_span(Span& span, Addr base, ClassIndex c, std::uint8_t shard, bool zero) noexcept;
+void init_large_span(Span& span, Addr base, Pages pages, Bytes requested) noexcept;
+
+// One object of a span, taken out of it.
+struct Taken {
+  void* object;
+  std::uint8_t* state;
+};
+
+// Takes up to `max` free objects, lowest first, marks them cached and writes them to `out`. Returns
+// how many. REQUIRES: the lock of the span's central list.
+std::uint32_t take_objects(Span& span, Taken* out, std::uint32_t max) noexcept;
+
+// Gives a cached object back. False if it is not cached: then the object was freed twice and the
+// span is unchanged. REQUIRES: the lock of the span's central list; the object belongs to the span.
+[[nodiscard]] bool give_object(Span& span, std::uint8_t* state) noexcept;
+
+// Invariants 1 to 3, by a walk over the states.
+[[nodiscard]] bool is_valid(const Span& span) noexcept;
+
+}  // namespace ream
