@@ -33,8 +33,7 @@ add_library(ream_common INTERFACE)
 target_include_directories(ream_common INTERFACE "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}/include")
 target_compile_definitions(ream_common INTERFACE
   REAM_DEBUG=$<BOOL:${REAM_DEBUG}>
-  REAM_AUDIT_BUILD=$<BOOL:${REAM_AUDIT_BUILD}>
-  REAM_VERSION="${PROJECT_VERSION}")
+  REAM_AUDIT_BUILD=$<BOOL:${REAM_AUDIT_BUILD}>)
 target_compile_options(ream_common INTERFACE -Wall -Wextra -Wundef -Werror)
 target_link_libraries(ream_common INTERFACE Threads::Threads)
 if(REAM_SANITIZE)

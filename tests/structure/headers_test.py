@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Every header of src/ and include/ compiles alone, twice in one file, without a warning; the public
+ones that C programs may use (include/ream/*.h) compile as C11 too. The compiler is $CXX, else c++.
+"""
+import concurrent.futures
+import os
+import subprocess
+import unittest
+
+from tree import ROOT, assert_none, files_under, made_up_tree
+
+FLAGS = ["-fsyntax-only", "-Wall", "-Wextra", "-Wundef", "-Werror"]
+
+
+def problem_of(root, header, language):
+    """The compiler's first complaint about a file that includes the header twice, or None."""
+    base = header.parts[0]
+    name = "/".join(header.parts[1:])
+    command = [os.environ.get("CXX", "c++"), "-x", *language, *FLAGS,
+               f"-I{root / base}", f"-I{root / 'include'}", "-"]
+    done = subprocess.run(command, input=f'#include "{name}"\n#include "{name}"\n', text=True,
+                          capture_output=True)
+    if done.returncode == 0:
+        return None
+    errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+    return f"{header}: {errors[0] if errors else 'does not compile'}"
+
+
+def violations(root):
+    jobs = []
+    for header in files_under(root, ["src", "include"], {".h", ".hpp"}):
+        jobs.append((header, ("c++", "-std=c++20")))
+        if header.parts[0] == "include" and header.suffix == ".h":
+            jobs.append((header, ("c", "-std=c11")))
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        problems = pool.map(lambda job: problem_of(root, *job), jobs)
+    return [problem for problem in problems if problem]
+
+
+class Repository(unittest.TestCase):
+    def test_headers_compile_alone(self):
+        assert_none(self, violations(ROOT))
+
+
+class Rules(unittest.TestCase):
+    def found(self, path, text):
+        with made_up_tree({"src/base/good.h": "#pragma once\nstruct Good {};\n", path: text}) as root:
+            return violations(root)
+
+    def test_good(self):
+        self.assertEqual(self.found("src/page/x.h", '#pragma once\n#include "base/good.h"\nstruct X : Good {};\n'), [])
+        self.assertEqual(self.found("include/ream/ream.h", "#pragma once\nint ream_x(void);\n"), [])
+
+    def test_leans_on_another_include(self):
+        found = self.found("src/page/x.h", "#pragma once\nstruct X : Good {};\n")
+        self.assertEqual(len(found), 1)
+        self.assertIn("src/page/x.h", found[0])
+
+    def test_no_pragma_once(self):
+        self.assertEqual(len(self.found("src/page/x.h", "struct X {};\n")), 1)
+
+    def test_public_header_is_not_c(self):
+        found = self.found("include/ream/ream.h", "#pragma once\nnamespace ream {}\n")
+        self.assertEqual(len(found), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
