@@ -3,8 +3,8 @@
 //   55d0c0a00000-55d0c0a02000 r--p 00000000 08:01 131 /usr/bin/cat
 //   7ffd5b5e7000-7ffd5b608000 rw-p 00000000 00:00 0   [stack]
 //
-// Lines come in the order of addresses. The file is read in pieces through a buffer on the stack and
-// parsed a character at a time; only the two addresses and "[stack]" matter.
+// Lines come in the order of addresses. The file is read in pieces through a buffer on the stack
+// and parsed a character at a time; only the two addresses and "[stack]" matter.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -31,9 +31,9 @@ constexpr std::uint64_t kUserLimit = (1ULL << 47) - 4096;  // x86-64 keeps the l
 #else
 constexpr std::uint64_t kUserLimit = 0xC0000000ULL;
 #endif
-constexpr std::uint64_t kLowest = 1ULL << 16;            // vm.mmap_min_addr's default
-constexpr std::uint64_t kStackGap = 1ULL << 20;          // the kernel's guard gap below a stack
-constexpr std::uint64_t kMostStack = 1ULL << 30;         // room kept when RLIMIT_STACK is unlimited
+constexpr std::uint64_t kLowest = 1ULL << 16;     // vm.mmap_min_addr's default
+constexpr std::uint64_t kStackGap = 1ULL << 20;   // the kernel's guard gap below a stack
+constexpr std::uint64_t kMostStack = 1ULL << 30;  // room kept when RLIMIT_STACK is unlimited
 
 // How far below its present end the main stack may still grow.
 std::uint64_t stack_room() noexcept {
@@ -78,7 +78,8 @@ class MapsReader {
   int get() noexcept {
     if (at_ == size_) {
       ssize_t n = -1;
-      while (good() && (n = ::read(fd_, buffer_, sizeof buffer_)) < 0 && errno == EINTR) {}
+      while (good() && (n = ::read(fd_, buffer_, sizeof buffer_)) < 0 && errno == EINTR) {
+      }
       if (n < 0) failed_ = true;
       if (n <= 0) return -1;
       size_ = static_cast<std::size_t>(n);
@@ -91,9 +92,12 @@ class MapsReader {
   std::uint64_t hex(int* c) noexcept {
     std::uint64_t value = 0;
     for (;; *c = get()) {
-      if (*c >= '0' && *c <= '9') value = value * 16 + static_cast<unsigned>(*c - '0');
-      else if (*c >= 'a' && *c <= 'f') value = value * 16 + static_cast<unsigned>(*c - 'a' + 10);
-      else return value;
+      if (*c >= '0' && *c <= '9')
+        value = value * 16 + static_cast<unsigned>(*c - '0');
+      else if (*c >= 'a' && *c <= 'f')
+        value = value * 16 + static_cast<unsigned>(*c - 'a' + 10);
+      else
+        return value;
     }
   }
 
@@ -102,7 +106,8 @@ class MapsReader {
     std::size_t matched = 0;
     for (int c = get(); c != '\n'; c = get()) {
       if (c < 0) return failed_ = true, false;
-      if (matched < sizeof kName - 1) matched = c == kName[matched] ? matched + 1 : (c == kName[0] ? 1 : 0);
+      if (matched < sizeof kName - 1)
+        matched = c == kName[matched] ? matched + 1 : (c == kName[0] ? 1 : 0);
     }
     return matched == sizeof kName - 1;
   }
@@ -121,8 +126,8 @@ Addr find_by_probing(Bytes bytes, Bytes align, std::uint64_t from) noexcept {
   std::uint64_t step = smallest_step;
   for (unsigned i = 0; i < kProbes && bytes.n <= kUserLimit && from <= kUserLimit - bytes.n; ++i) {
     const Addr at(from);
-    void* p = ::mmap(at.ptr(), bytes.n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
-                     -1, 0);
+    void* p = ::mmap(at.ptr(), bytes.n, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (p != MAP_FAILED) {
       ::munmap(p, bytes.n);
       if (p == at.ptr()) return at;

@@ -1,11 +1,11 @@
 // Control groups on Linux: the own group's path is in /proc/self/cgroup, the limits are files in
 // directories below /sys/fs/cgroup:
 //
-//   0::/user.slice/app            version 2   /sys/fs/cgroup/user.slice/app/memory.max
-//   9:memory:/docker/0123         version 1   /sys/fs/cgroup/memory/docker/0123/memory.limit_in_bytes
+//   0::/slice/app       version 2   /sys/fs/cgroup/slice/app/memory.max
+//   9:memory:/box/12    version 1   /sys/fs/cgroup/memory/box/12/memory.limit_in_bytes
 //
-// A container often sees the host's path in the first but only its own group, as the root, in the second;
-// so a directory that is not there is passed over on the way up.
+// A container often sees the host's path in the first but only its own group, as the root, in the
+// second; so a directory that is not there is passed over on the way up.
 #include "os/cgroup.h"
 
 #include <cerrno>
@@ -64,7 +64,8 @@ bool starts_with(const char* text, const char* prefix) noexcept {
 }
 
 CgroupValue parse_value(const char* text) noexcept {
-  if (starts_with(text, "max") && (text[3] == '\n' || text[3] == '\0')) return {CgroupKind::kNoLimit, {}};
+  if (starts_with(text, "max") && (text[3] == '\n' || text[3] == '\0'))
+    return {CgroupKind::kNoLimit, {}};
   if (*text < '0' || *text > '9') return {CgroupKind::kMalformed, {}};
   std::uint64_t value = 0;
   for (; *text >= '0' && *text <= '9'; ++text) {
@@ -82,7 +83,8 @@ CgroupValue read_value(Path* directory, const char* file) noexcept {
   const std::size_t size = directory->size();
   directory->append("/").append(file);
   char text[64];
-  const long n = directory->valid() ? read_small_file(directory->text(), text, sizeof text) : -ENAMETOOLONG;
+  const long n =
+      directory->valid() ? read_small_file(directory->text(), text, sizeof text) : -ENAMETOOLONG;
   directory->cut(size);
   if (n == -ENOENT || n == -ENOTDIR) return {CgroupKind::kAbsent, {}};
   if (n < 0) return {CgroupKind::kUnreadable, {}};
@@ -91,14 +93,20 @@ CgroupValue read_value(Path* directory, const char* file) noexcept {
 
 // The lower of two limits; an error at one level counts only while no level has an answer.
 CgroupValue lower(CgroupValue a, CgroupValue b) noexcept {
-  if (a.kind == CgroupKind::kValue && b.kind == CgroupKind::kValue) return b.bytes < a.bytes ? b : a;
+  if (a.kind == CgroupKind::kValue && b.kind == CgroupKind::kValue)
+    return b.bytes < a.bytes ? b : a;
   const auto weight = [](CgroupKind kind) noexcept {
     switch (kind) {
-      case CgroupKind::kValue: return 4;
-      case CgroupKind::kMalformed: return 3;
-      case CgroupKind::kUnreadable: return 2;
-      case CgroupKind::kNoLimit: return 1;
-      case CgroupKind::kAbsent: return 0;
+      case CgroupKind::kValue:
+        return 4;
+      case CgroupKind::kMalformed:
+        return 3;
+      case CgroupKind::kUnreadable:
+        return 2;
+      case CgroupKind::kNoLimit:
+        return 1;
+      case CgroupKind::kAbsent:
+        return 0;
     }
     return 0;
   };
@@ -120,8 +128,9 @@ const char* after(const char* p, char c) noexcept {
   return *p == c ? p + 1 : nullptr;
 }
 
-// The own group's version and path (up to the end of its line); version 0 when there is none with memory.
-// Where both are mounted the version 1 line with "memory" tells that version 2 does not have it.
+// The own group's version and path (up to the end of its line); version 0 when there is none with
+// memory. Where both are mounted the version 1 line with "memory" tells that version 2 does not
+// have it.
 struct OwnGroup {
   unsigned version = 0;
   const char* path = nullptr;

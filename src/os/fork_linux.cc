@@ -1,5 +1,5 @@
-// Fork handlers. pthread_atfork is in libc's static part and ties the handlers to this library, so that
-// they go with it if it is unloaded.
+// Fork handlers. pthread_atfork is in libc's static part and ties the handlers to this library, so
+// that they go with it if it is unloaded.
 #include <pthread.h>
 
 #include "os/errno_keeper.h"
@@ -7,7 +7,8 @@
 
 namespace ream::os {
 
-bool at_fork(void (*prepare)() noexcept, void (*parent)() noexcept, void (*child)() noexcept) noexcept {
+bool at_fork(void (*prepare)() noexcept, void (*parent)() noexcept,
+             void (*child)() noexcept) noexcept {
   const ErrnoKeeper keep;
   return ::pthread_atfork(prepare, parent, child) == 0;
 }

@@ -20,9 +20,11 @@ namespace {
 
 std::uint64_t read_huge_page_size() noexcept {
   char text[32];
-  if (read_small_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", text, sizeof text) <= 0) return 0;
+  if (read_small_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", text, sizeof text) <= 0)
+    return 0;
   std::uint64_t bytes = 0;
-  for (const char* p = text; *p >= '0' && *p <= '9'; ++p) bytes = bytes * 10 + static_cast<std::uint64_t>(*p - '0');
+  for (const char* p = text; *p >= '0' && *p <= '9'; ++p)
+    bytes = bytes * 10 + static_cast<std::uint64_t>(*p - '0');
   return is_power_of_two(bytes) ? bytes : 0;
 }
 
@@ -51,20 +53,27 @@ bool collapse_huge(Addr base, Bytes bytes) noexcept {
   return ::madvise(base.ptr(), bytes.n, MADV_COLLAPSE) == 0;
 }
 
-// In two steps, because mremap onto `to` unmaps `to` before it has checked `from` (it refuses one that
-// is several mappings), and another thread's mmap could take the hole before we filled it again:
-//   1. from -> a place of the kernel's choice; a refusal changes nothing. `from` stays mapped, empty.
-//   2. that place, one whole mapping, -> to. Should the kernel be out of memory here, the pages go back.
+// In two steps, because mremap onto `to` unmaps `to` before it has checked `from` (it refuses one
+// that is several mappings), and another thread's mmap could take the hole before we filled it
+// again:
+//   1. from -> a place of the kernel's choice; a refusal changes nothing. `from` stays mapped,
+//      empty.
+//   2. that place, one whole mapping, -> to. Should the kernel be out of memory here, the pages go
+//      back.
 bool move_pages(Addr from, Addr to, Bytes bytes) noexcept {
   check_range(from, bytes);
   check_range(to, bytes);
   REAM_CHECK(from + bytes <= to || to + bytes <= from);
   const ErrnoKeeper keep;
-  void* const aside = ::mremap(from.ptr(), bytes.n, bytes.n, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, nullptr);
+  void* const aside =
+      ::mremap(from.ptr(), bytes.n, bytes.n, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, nullptr);
   if (aside == MAP_FAILED) return false;
-  if (::mremap(aside, bytes.n, bytes.n, MREMAP_MAYMOVE | MREMAP_FIXED, to.ptr()) == to.ptr()) return true;
-  // Nothing can be mapped over: `from` is ours and empty, so the way back has the same needs as the way here.
-  REAM_CHECK(::mremap(aside, bytes.n, bytes.n, MREMAP_MAYMOVE | MREMAP_FIXED, from.ptr()) == from.ptr());
+  if (::mremap(aside, bytes.n, bytes.n, MREMAP_MAYMOVE | MREMAP_FIXED, to.ptr()) == to.ptr())
+    return true;
+  // Nothing can be mapped over: `from` is ours and empty, so the way back has the same needs as the
+  // way here.
+  REAM_CHECK(::mremap(aside, bytes.n, bytes.n, MREMAP_MAYMOVE | MREMAP_FIXED, from.ptr()) ==
+             from.ptr());
   // `to` may have been unmapped by the failed step; where it was not, this is refused.
   static_cast<void>(map_at(to, bytes));
   return false;

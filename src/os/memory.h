@@ -1,6 +1,7 @@
 // Address space and memory.
 //
-// A page of address space (an OS page: 4, 16 or 64 KiB, known at run time) is in one of three states:
+// A page of address space (an OS page: 4, 16 or 64 KiB, known at run time) is in one of three
+// states:
 //
 //              reserve                    commit
 //   unmapped ----------> reserved <--------------------> committed     (purge: stays committed,
@@ -9,14 +10,15 @@
 //      |  release from any state                             ^
 //      +---------------- map_at, map_anywhere ---------------+
 //
-//   - Committed memory reads as zero from its commit until it is written; after decommit + commit and
-//     after purge it reads as zero again.
+//   - Committed memory reads as zero from its commit until it is written; after decommit + commit
+//     and after purge it reads as zero again.
 //   - Bases and lengths are multiples of os_page_size(), lengths are not zero; anything else, or a
 //     range that wraps, ends the program.
-//   - Any sub-range of a mapped range may be committed, decommitted, purged or released on its own, and
-//     a range may span several earlier calls.
+//   - Any sub-range of a mapped range may be committed, decommitted, purged or released on its own,
+//     and a range may span several earlier calls.
 //   - Mapping is NORESERVE: the kernel promises memory only when it is touched, except under
-//     vm.overcommit_memory=2, where commit, map_at and map_anywhere are charged at once and may fail.
+//     vm.overcommit_memory=2, where commit, map_at and map_anywhere are charged at once and may
+//     fail.
 //
 // Thread safety: all functions, on ranges that do not overlap. Between find_unmapped and map_at any
 // other thread may take the hole; map_at then says so.
@@ -39,21 +41,22 @@ struct MemoryRange {
 
 // ---- states (memory_linux.cc)
 
-// Reserves `bytes` of address space whose base is a multiple of `align`. Null when there is no room or
-// RLIMIT_AS forbids. REQUIRES: align is a power of two (below a page counts as a page).
+// Reserves `bytes` of address space whose base is a multiple of `align`. Null when there is no room
+// or RLIMIT_AS forbids. REQUIRES: align is a power of two (below a page counts as a page).
 [[nodiscard]] Addr reserve(Bytes bytes, Bytes align) noexcept;
 
-// Makes a mapped range readable and writable. Pages already committed keep their contents. False when
-// the kernel refuses (strict overcommit, too many mappings); then no page of the range has lost
-// contents, but a leading part may be committed: commit or decommit the whole range afterwards.
+// Makes a mapped range readable and writable. Pages already committed keep their contents. False
+// when the kernel refuses (strict overcommit, too many mappings); then no page of the range has
+// lost contents, but a leading part may be committed: commit or decommit the whole range
+// afterwards.
 [[nodiscard]] bool commit(Addr base, Bytes bytes) noexcept;
 
 // Back to reserved: contents are gone, memory and commit charge are returned. False when the kernel
 // refuses; then the range stays committed with its contents.
 [[nodiscard]] bool decommit(Addr base, Bytes bytes) noexcept;
 
-// Unmaps. REQUIRES: the whole range is ours. False when the kernel refuses (unmapping the middle of a
-// mapping at the limit of their number); then the range is still mapped as it was.
+// Unmaps. REQUIRES: the whole range is ours. False when the kernel refuses (unmapping the middle of
+// a mapping at the limit of their number); then the range is still mapped as it was.
 bool release(Addr base, Bytes bytes) noexcept;
 
 // Committed zero memory exactly at `hint` and nowhere else. Null when any of the range is mapped
@@ -69,21 +72,22 @@ bool protect(Addr base, Bytes bytes, Protection protection) noexcept;
 
 // ---- giving memory back (memory_linux.cc, purge_batch_linux.cc)
 
-// Gives the memory back now; the range stays committed and reads as zero. False when the kernel refuses
-// (locked memory): then every page either reads as zero or has its contents.
+// Gives the memory back now; the range stays committed and reads as zero. False when the kernel
+// refuses (locked memory): then every page either reads as zero or has its contents.
 bool purge(Addr base, Bytes bytes) noexcept;
 
-// Lets the kernel take the memory when it runs short. Until a page is written again it reads as zero or
-// as before, at the kernel's choice, so it does not count as known zero. False as for purge.
+// Lets the kernel take the memory when it runs short. Until a page is written again it reads as
+// zero or as before, at the kernel's choice, so it does not count as known zero. False as for
+// purge.
 bool purge_lazy(Addr base, Bytes bytes) noexcept;
 
 // Purges ranges[0..count) in one system call where the kernel has it (process_madvise on oneself,
-// Linux 6.13), else one by one. Returns how many leading ranges have been purged; below `count` the next
-// one was refused as by purge, and the ones after it are untouched: skip it and go on.
+// Linux 6.13), else one by one. Returns how many leading ranges have been purged; below `count` the
+// next one was refused as by purge, and the ones after it are untouched: skip it and go on.
 [[nodiscard]] std::size_t purge_batch(const MemoryRange* ranges, std::size_t count) noexcept;
 
-// Bytes of the range in memory now. Unmapped pages count as zero. Costs one system call per 4 MiB (of
-// 4 KiB pages).
+// Bytes of the range in memory now. Unmapped pages count as zero. Costs one system call per 4 MiB
+// (of 4 KiB pages).
 [[nodiscard]] Bytes resident_bytes(Addr base, Bytes bytes) noexcept;
 
 // ---- huge pages and page moves (huge_linux.cc)
@@ -91,29 +95,30 @@ bool purge_lazy(Addr base, Bytes bytes) noexcept;
 // The size of a transparent huge page, or zero where there are none (a kernel without them).
 [[nodiscard]] Bytes huge_page_size() noexcept;
 
-// Advises for (on) or against (off) huge pages in the range. False when the kernel has none or refuses.
-// Differing advice splits the kernel's record of the range, of which a process has 65530 by default.
+// Advises for (on) or against (off) huge pages in the range. False when the kernel has none or
+// refuses. Differing advice splits the kernel's record of the range, of which a process has 65530
+// by default.
 bool advise_huge(Addr base, Bytes bytes, bool on) noexcept;
 
 // Backs the range with huge pages now, copying what is there. Contents do not change; on false (no
 // kernel support, no free huge page, range holds no whole huge page) some may have been collapsed.
 bool collapse_huge(Addr base, Bytes bytes) noexcept;
 
-// Moves the memory of [from, from + bytes) to [to, to + bytes) without copying: afterwards `to` has the
-// contents and `from` is committed and reads as zero. False where the kernel refuses (before 5.7, a
-// `from` that the kernel keeps as several mappings, limits): then both ranges are committed, `from` has
-// its contents, `to` has its contents or zero; the caller copies.
-// REQUIRES: both are committed and do not overlap. What was in `to` is lost.
-// Costs two page-table moves (per 2 MiB if from, to are equal modulo 2 MiB, else per page) and up to
-// three of the process's 65530 mappings for good, so it is for large blocks only.
+// Moves the memory of [from, from + bytes) to [to, to + bytes) without copying: afterwards `to` has
+// the contents and `from` is committed and reads as zero. False where the kernel refuses (before
+// 5.7, a `from` that the kernel keeps as several mappings, limits): then both ranges are committed,
+// `from` has its contents, `to` has its contents or zero; the caller copies. REQUIRES: both are
+// committed and do not overlap. What was in `to` is lost. Costs two page-table moves (per 2 MiB if
+// from, to are equal modulo 2 MiB, else per page) and up to three of the process's 65530 mappings
+// for good, so it is for large blocks only.
 [[nodiscard]] bool move_pages(Addr from, Addr to, Bytes bytes) noexcept;
 
 // ---- the process's address space (address_space_linux.cc)
 
-// The lowest unmapped range of `bytes`, its base a multiple of `align`, at or above `hint`, as things
-// stood during the call; room for the main stack to grow is left alone. Null when there is none.
-// Cost: reads /proc/self/maps, through a buffer on the stack; without /proc it probes up to a bound and
-// may miss a hole. REQUIRES: align is a power of two.
+// The lowest unmapped range of `bytes`, its base a multiple of `align`, at or above `hint`, as
+// things stood during the call; room for the main stack to grow is left alone. Null when there is
+// none. Cost: reads /proc/self/maps, through a buffer on the stack; without /proc it probes up to a
+// bound and may miss a hole. REQUIRES: align is a power of two.
 [[nodiscard]] Addr find_unmapped(Bytes bytes, Bytes align, Addr hint) noexcept;
 
 // The first address that user memory cannot have (2^47 on x86-64 without asking for more).

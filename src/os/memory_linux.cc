@@ -1,5 +1,6 @@
-// Page states on Linux. Reserved is PROT_NONE + NORESERVE, committed is read-write private anonymous
-// memory. libc's wrappers are used rather than raw system calls so that sanitizers see the mappings.
+// Page states on Linux. Reserved is PROT_NONE + NORESERVE, committed is read-write private
+// anonymous memory. libc's wrappers are used rather than raw system calls so that sanitizers see
+// the mappings.
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
@@ -24,8 +25,8 @@ Addr map(Addr hint, Bytes bytes, int protection, int extra_flags) noexcept {
   return p == MAP_FAILED ? Addr() : Addr(p);
 }
 
-// Maps `bytes` at a multiple of `align`: takes what comes, and if that does not fit, takes align more
-// and gives back both ends.
+// Maps `bytes` at a multiple of `align`: takes what comes, and if that does not fit, takes align
+// more and gives back both ends.
 Addr map_aligned(Bytes bytes, Bytes align, int protection) noexcept {
   const Bytes page = os_page_size();
   REAM_CHECK(is_power_of_two(align.n) && bytes.n != 0 && is_aligned(bytes.n, page.n));

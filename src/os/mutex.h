@@ -1,15 +1,16 @@
 // The one lock of ream: a futex of three states, with a rank.
 //
-// Ranks order the locks: a thread may only take a lock whose rank is above that of every lock it holds
-// (two locks of equal rank are never held together). Debug builds check that on every acquisition,
-// try_lock included, and end the program with `ream: lock rank violation`. Rank kUnranked is exempt.
-// The order itself is declared where the locks are.
+// Ranks order the locks: a thread may only take a lock whose rank is above that of every lock it
+// holds (two locks of equal rank are never held together). Debug builds check that on every
+// acquisition, try_lock included, and end the program with `ream: lock rank violation`. Rank
+// kUnranked is exempt. The order itself is declared where the locks are.
 //
-// Thread safety: all. A Mutex is constant-initialised, trivially destructible and 8 bytes; it must not
-// move while anyone may hold it. Not recursive. unlock() is the last access to the Mutex by its owner, save
-// for the wake-up by address, so memory that holds it may be unmapped only when no thread is in it.
-// Fork: a lock held at fork stays locked in the child. Either the forking thread holds it (taken in the
-// prepare handler) and the child unlocks or reinitializes it, or it must be reinitialized.
+// Thread safety: all. A Mutex is constant-initialised, trivially destructible and 8 bytes; it must
+// not move while anyone may hold it. Not recursive. unlock() is the last access to the Mutex by its
+// owner, save for the wake-up by address, so memory that holds it may be unmapped only when no
+// thread is in it. Fork: a lock held at fork stays locked in the child. Either the forking thread
+// holds it (taken in the prepare handler) and the child unlocks or reinitializes it, or it must be
+// reinitialized.
 #pragma once
 
 #include <atomic>
@@ -40,8 +41,8 @@ class REAM_CAPABILITY("mutex") Mutex {
   void lock() noexcept REAM_ACQUIRE() {
     if constexpr (kDebug) check_rank();
     std::uint32_t expected = kFree;
-    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed))
-        [[unlikely]] {
+    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
+                                        std::memory_order_relaxed)) [[unlikely]] {
       lock_slow();
     }
     if constexpr (kDebug) push_rank();
@@ -51,7 +52,8 @@ class REAM_CAPABILITY("mutex") Mutex {
   [[nodiscard]] bool try_lock() noexcept REAM_TRY_ACQUIRE(true) {
     if constexpr (kDebug) check_rank();
     std::uint32_t expected = kFree;
-    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire, std::memory_order_relaxed)) {
+    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
+                                        std::memory_order_relaxed)) {
       return false;
     }
     if constexpr (kDebug) push_rank();
@@ -60,14 +62,17 @@ class REAM_CAPABILITY("mutex") Mutex {
 
   void unlock() noexcept REAM_RELEASE() {
     if constexpr (kDebug) pop_rank();
-    if (state_.exchange(kFree, std::memory_order_release) == kContended) [[unlikely]] futex_wake(&state_, 1);
+    if (state_.exchange(kFree, std::memory_order_release) == kContended) [[unlikely]]
+      futex_wake(&state_, 1);
   }
 
   // In the only thread of a fork's child: free, whoever held it in the parent.
   void reinitialize() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS;
 
   // For assertions: some thread holds it.
-  [[nodiscard]] bool is_locked() const noexcept { return state_.load(std::memory_order_relaxed) != kFree; }
+  [[nodiscard]] bool is_locked() const noexcept {
+    return state_.load(std::memory_order_relaxed) != kFree;
+  }
 
  private:
   static constexpr std::uint32_t kFree = 0;

@@ -25,7 +25,8 @@ void pause_cpu() noexcept {
 #endif
 }
 
-long futex(const std::atomic<std::uint32_t>* word, int op, std::uint32_t value, const timespec* timeout) noexcept {
+long futex(const std::atomic<std::uint32_t>* word, int op, std::uint32_t value,
+           const timespec* timeout) noexcept {
   return ::syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, timeout, nullptr, 0);
 }
 
@@ -59,8 +60,9 @@ void futex_wake(const std::atomic<std::uint32_t>* word, unsigned count) noexcept
   futex(word, FUTEX_WAKE, count > INT_MAX ? INT_MAX : count, nullptr);
 }
 
-// Spins while the holder runs without waiters, then announces itself (kContended) and sleeps. A thread
-// that has slept takes the lock as kContended, since it cannot know whether others still wait.
+// Spins while the holder runs without waiters, then announces itself (kContended) and sleeps. A
+// thread that has slept takes the lock as kContended, since it cannot know whether others still
+// wait.
 void Mutex::lock_slow() noexcept {
   for (unsigned spin = 0; spin < kSpins; ++spin) {
     std::uint32_t state = state_.load(std::memory_order_relaxed);
@@ -71,7 +73,8 @@ void Mutex::lock_slow() noexcept {
     }
     pause_cpu();
   }
-  while (state_.exchange(kContended, std::memory_order_acquire) != kFree) futex_wait(&state_, kContended);
+  while (state_.exchange(kContended, std::memory_order_acquire) != kFree)
+    futex_wait(&state_, kContended);
 }
 
 void Mutex::reinitialize() noexcept {

@@ -1,24 +1,27 @@
-// The operating system as ream sees it: address space, memory, time, threads, fork, limits.
-// This header is the overview and includes the rest; every file implements one of them per OS
-// (`*_linux.cc`), and tests/os/fake_os.h is a second implementation of memory.h that can fail any call.
+// The operating system as ream sees it: address space, memory, time, threads, fork, limits. This
+// header is the overview and includes the rest; every file implements one of them per OS
+// (`*_linux.cc`), and tests/os/fake_os.h is a second implementation of memory.h and clock.h for
+// tests, which can fail any call.
 //
 //   memory.h   pages of address space and their states, purge, huge pages, holes
 //   mutex.h    the one lock, with ranks; futex
-//   thread.h   thread identity, exit hooks, CPUs, the background worker's thread, fork hooks, clock
+//   thread.h   thread identity, exit hooks, CPUs, the background worker's thread, fork hooks
+//   clock.h    a monotonic clock
 //   cgroup.h   memory limits of the control group
 //   process.h  environment, stderr, abort, RSS, resource limits
 //
 // Rules for all of it:
-//   1. Nothing here allocates, throws or logs. The few functions below which libc may allocate say so
-//      (on_thread_exit, at_fork, start_thread); call those only when malloc already works.
+//   1. Nothing here allocates, throws or logs. The few functions below which libc may allocate say
+//      so (on_thread_exit, at_fork, start_thread); call those only when malloc already works.
 //   2. errno is left as it was found: callers sit under free(), which must not change it.
-//   3. Failure is a value (null Addr, false, an error kind), and then nothing has changed unless the
-//      function says otherwise. Misuse (unaligned or wrapping ranges) ends the program.
-//   4. Nothing needs initialisation; all of it works before main, inside the first malloc, and in the
-//      child of a fork.
+//   3. Failure is a value (null Addr, false, an error kind), and then nothing has changed unless
+//      the function says otherwise. Misuse (unaligned or wrapping ranges) ends the program.
+//   4. Nothing needs initialisation; all of it works before main, inside the first malloc, and in
+//      the child of a fork.
 #pragma once
 
 #include "os/cgroup.h"
+#include "os/clock.h"
 #include "os/memory.h"
 #include "os/mutex.h"
 #include "os/process.h"

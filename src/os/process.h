@@ -11,17 +11,17 @@
 namespace ream::os {
 
 // The value of an environment variable, null when it is not set or when the program runs with
-// privileges that its user lacks (set-user-ID): there the environment is not to be trusted. Works from the
-// first malloc on. The text is the program's own, valid until it changes the variable.
+// privileges that its user lacks (set-user-ID): there the environment is not to be trusted. Works
+// from the first malloc on. The text is the program's own, valid until it changes the variable.
 [[nodiscard]] const char* env(const char* name) noexcept;
 
-// Writes the whole text to stderr, through interruptions and partial writes. Gives up when stderr is
-// closed, full for more than a second, or fails. Fits set_message_sink.
+// Writes the whole text to stderr, through interruptions and partial writes. Gives up when stderr
+// is closed, full for more than a second, or fails. Fits set_message_sink.
 void write_stderr(const char* text, std::size_t bytes) noexcept;
 
-// Ends the program by SIGABRT: the program's handler runs if it has one (and may leave by longjmp or
-// exit), then the default action, also where the signal was blocked or ignored. Takes no lock. Fits
-// set_end_program.
+// Ends the program by SIGABRT: the program's handler runs if it has one (and may leave by longjmp
+// or exit), then the default action, also where the signal was blocked or ignored. Takes no lock.
+// Fits set_end_program.
 [[noreturn]] void abort_process() noexcept;
 
 // Resident memory of the whole process, from /proc/self/statm; 0 when that cannot be read.
@@ -36,7 +36,7 @@ enum class Overcommit : std::uint8_t {
 
 struct ProcessLimits {
   Bytes address_space;  // RLIMIT_AS; kUnlimited when there is none
-  Bytes data;           // RLIMIT_DATA, which since Linux 4.7 counts private writable memory; likewise
+  Bytes data;  // RLIMIT_DATA, which since Linux 4.7 counts private writable memory; likewise
   Overcommit overcommit;
 
   static constexpr Bytes kUnlimited{~std::uint64_t{0}};

@@ -18,7 +18,8 @@
 namespace ream::os {
 namespace {
 
-// Sends SIGABRT to this thread, with the signal unblocked; returns if a handler returned or it is ignored.
+// Sends SIGABRT to this thread, with the signal unblocked; returns if a handler returned or it is
+// ignored.
 void raise_abort() noexcept {
   sigset_t abort_only;
   ::sigemptyset(&abort_only);
@@ -29,7 +30,8 @@ void raise_abort() noexcept {
 
 Bytes limit_of(__rlimit_resource resource) noexcept {
   rlimit limit{};
-  if (::getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return ProcessLimits::kUnlimited;
+  if (::getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    return ProcessLimits::kUnlimited;
   return Bytes(limit.rlim_cur);
 }
 
@@ -87,7 +89,7 @@ void write_stderr(const char* text, std::size_t bytes) noexcept {
 
 void abort_process() noexcept {
   raise_abort();
-  struct sigaction standard {};
+  struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
   ::sigaction(SIGABRT, &standard, nullptr);
   raise_abort();
@@ -109,7 +111,8 @@ ProcessLimits process_limits() noexcept {
   const ErrnoKeeper keep;
   ProcessLimits limits{limit_of(RLIMIT_AS), limit_of(RLIMIT_DATA), Overcommit::kUnknown};
   char text[16];
-  if (read_small_file("/proc/sys/vm/overcommit_memory", text, sizeof text) > 0 && text[0] >= '0' && text[0] <= '2') {
+  if (read_small_file("/proc/sys/vm/overcommit_memory", text, sizeof text) > 0 && text[0] >= '0' &&
+      text[0] <= '2') {
     limits.overcommit = static_cast<Overcommit>(text[0] - '0');
   }
   return limits;

@@ -1,6 +1,6 @@
-// Purging many ranges with one system call. process_madvise() accepts MADV_DONTNEED on the caller's own
-// process since Linux 6.13, and PIDFD_SELF in place of a descriptor since 6.14; where either is missing
-// the ranges are purged one by one, and the kernel is not asked again.
+// Purging many ranges with one system call. process_madvise() accepts MADV_DONTNEED on the caller's
+// own process since Linux 6.13, and PIDFD_SELF in place of a descriptor since 6.14; where either is
+// missing the ranges are purged one by one, and the kernel is not asked again.
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>

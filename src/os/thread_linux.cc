@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,19 +14,21 @@
 
 #include "base/check.h"
 #include "os/errno_keeper.h"
+#include "os/mutex.h"
 
 namespace ream::os {
 namespace {
 
-// The key of on_thread_exit plus one, 0 until the first registration, and the function it belongs to.
-// Made without a lock, so that a fork in the middle leaves nothing locked: whoever loses the race
-// deletes its key again.
+// The key of on_thread_exit plus one, 0 until the first registration, and the function it belongs
+// to. Made without a lock, so that a fork in the middle leaves nothing locked: whoever loses the
+// race deletes its key again.
 constinit std::atomic<std::uint32_t> g_exit_key{0};
 constinit std::atomic<ThreadExit> g_exit_function{nullptr};
 
 bool exit_key(ThreadExit fn, pthread_key_t* key) noexcept {
   ThreadExit known = nullptr;
-  if (!g_exit_function.compare_exchange_strong(known, fn, std::memory_order_relaxed)) REAM_CHECK(known == fn);
+  if (!g_exit_function.compare_exchange_strong(known, fn, std::memory_order_relaxed))
+    REAM_CHECK(known == fn);
   std::uint32_t stored = g_exit_key.load(std::memory_order_acquire);
   if (stored == 0) {
     pthread_key_t fresh;
@@ -50,7 +51,9 @@ struct ThreadStart {
 
 }  // namespace
 
-std::uint32_t kernel_thread_id() noexcept { return static_cast<std::uint32_t>(::syscall(SYS_gettid)); }
+std::uint32_t kernel_thread_id() noexcept {
+  return static_cast<std::uint32_t>(::syscall(SYS_gettid));
+}
 
 unsigned cpu_count() noexcept {
   const ErrnoKeeper keep;
@@ -67,12 +70,6 @@ unsigned current_cpu() noexcept {
   return cpu < 0 ? 0 : static_cast<unsigned>(cpu);
 }
 
-std::uint64_t now_ns() noexcept {
-  timespec t{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(t.tv_nsec);
-}
-
 bool on_thread_exit(ThreadExit fn, void* arg) noexcept {
   const ErrnoKeeper keep;
   pthread_key_t key;
@@ -81,13 +78,15 @@ bool on_thread_exit(ThreadExit fn, void* arg) noexcept {
 
 bool start_thread(void (*fn)(void*) noexcept, void* arg) noexcept {
   const ErrnoKeeper keep;
-  // pthread wants void*(*)(void*): the new thread copies fn and arg out of our frame, then lets us go.
+  // pthread wants void*(*)(void*): the new thread copies fn and arg out of our frame, then lets us
+  // go.
   ThreadStart start{fn, arg};
   const auto enter = [](void* p) noexcept -> void* {
     auto* s = static_cast<ThreadStart*>(p);
     void (*const run)(void*) noexcept = s->fn;
     void* const run_arg = s->arg;
     s->taken.store(1, std::memory_order_release);
+    futex_wake(&s->taken, 1);  // by address: the frame may be gone
     run(run_arg);
     return nullptr;
   };
@@ -100,15 +99,15 @@ bool start_thread(void (*fn)(void*) noexcept, void* arg) noexcept {
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   bool started = false;
   // libc puts the program's static TLS on the stack and refuses one that is too small for it.
-  for (std::size_t stack_bytes = std::size_t{64} << 10; !started && stack_bytes <= std::size_t{8} << 20;
-       stack_bytes *= 4) {
+  for (std::size_t stack_bytes = std::size_t{64} << 10;
+       !started && stack_bytes <= std::size_t{8} << 20; stack_bytes *= 4) {
     pthread_t thread;
     started = ::pthread_attr_setstacksize(&attributes, stack_bytes) == 0 &&
               ::pthread_create(&thread, &attributes, enter, &start) == 0;
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::pthread_attr_destroy(&attributes);
-  while (started && start.taken.load(std::memory_order_acquire) == 0) ::sched_yield();
+  while (started && start.taken.load(std::memory_order_acquire) == 0) futex_wait(&start.taken, 0);
   return started;
 }
 
