@@ -38,16 +38,22 @@ REAM_COLD void message(const char* text) noexcept;
 
 }  // namespace ream
 
-#define REAM_CHECK(x) (__builtin_expect(static_cast<bool>(x), 1) ? void(0) : ::ream::check_failed(#x, __FILE__, __LINE__))
+#define REAM_CHECK(x)                                  \
+  (__builtin_expect(static_cast<bool>(x), 1) ? void(0) \
+                                             : ::ream::check_failed(#x, __FILE__, __LINE__))
 
 #define REAM_ASSERT(x)                                 \
   do {                                                 \
-    if constexpr (::ream::kDebug) REAM_CHECK(x);       \
-    else static_cast<void>(sizeof(static_cast<bool>(x))); \
+    if constexpr (::ream::kDebug)                      \
+      REAM_CHECK(x);                                   \
+    else                                               \
+      static_cast<void>(sizeof(static_cast<bool>(x))); \
   } while (false)
 
 #define REAM_AUDIT(x)                                  \
   do {                                                 \
-    if constexpr (::ream::kAudit) REAM_CHECK(x);       \
-    else static_cast<void>(sizeof(static_cast<bool>(x))); \
+    if constexpr (::ream::kAudit)                      \
+      REAM_CHECK(x);                                   \
+    else                                               \
+      static_cast<void>(sizeof(static_cast<bool>(x))); \
   } while (false)

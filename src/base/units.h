@@ -19,11 +19,23 @@ struct Quantity {
   explicit constexpr Quantity(std::uint64_t count) noexcept : n(count) {}
 
   friend constexpr auto operator<=>(Quantity, Quantity) noexcept = default;
-  friend constexpr Quantity operator+(Quantity a, Quantity b) noexcept { return Quantity(a.n + b.n); }
-  friend constexpr Quantity operator-(Quantity a, Quantity b) noexcept { return Quantity(a.n - b.n); }
-  friend constexpr Quantity operator*(Quantity a, std::uint64_t k) noexcept { return Quantity(a.n * k); }
-  constexpr Quantity& operator+=(Quantity b) noexcept { n += b.n; return *this; }
-  constexpr Quantity& operator-=(Quantity b) noexcept { n -= b.n; return *this; }
+  friend constexpr Quantity operator+(Quantity a, Quantity b) noexcept {
+    return Quantity(a.n + b.n);
+  }
+  friend constexpr Quantity operator-(Quantity a, Quantity b) noexcept {
+    return Quantity(a.n - b.n);
+  }
+  friend constexpr Quantity operator*(Quantity a, std::uint64_t k) noexcept {
+    return Quantity(a.n * k);
+  }
+  constexpr Quantity& operator+=(Quantity b) noexcept {
+    n += b.n;
+    return *this;
+  }
+  constexpr Quantity& operator-=(Quantity b) noexcept {
+    n -= b.n;
+    return *this;
+  }
 };
 
 using Bytes = Quantity<struct BytesUnit>;

@@ -66,6 +66,18 @@ class REAM_CAPABILITY("mutex") Mutex {
       futex_wake(&state_, 1);
   }
 
+  // For fork, which holds many locks of one rank: no order is checked.
+  void lock_unranked() noexcept REAM_ACQUIRE() {
+    std::uint32_t expected = kFree;
+    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
+                                        std::memory_order_relaxed)) {
+      lock_slow();
+    }
+  }
+  void unlock_unranked() noexcept REAM_RELEASE() {
+    if (state_.exchange(kFree, std::memory_order_release) == kContended) futex_wake(&state_, 1);
+  }
+
   // In the only thread of a fork's child: free, whoever held it in the parent.
   void reinitialize() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS;
 

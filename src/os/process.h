@@ -10,6 +10,9 @@
 
 namespace ream::os {
 
+// All variables, as NAME=VALUE, ended by null; null itself before the process has any.
+[[nodiscard]] const char* const* environment() noexcept;
+
 // The value of an environment variable, null when it is not set or when the program runs with
 // privileges that its user lacks (set-user-ID): there the environment is not to be trusted. Works
 // from the first malloc on. The text is the program's own, valid until it changes the variable.

@@ -59,6 +59,8 @@ long read_small_file(const char* path, char* buffer, std::size_t capacity) noexc
   return error != 0 ? error : static_cast<long>(size);
 }
 
+const char* const* environment() noexcept { return environ; }
+
 const char* env(const char* name) noexcept {
   const ErrnoKeeper keep;
   if (environ == nullptr || ::getauxval(AT_SECURE) != 0) return nullptr;

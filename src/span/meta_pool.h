@@ -1,6 +1,7 @@
 // The metadata pool: memory for spans and thread caches, apart from the memory that programs see.
-// Sizes are rounded to 64 bytes; each size has its own free list, so a block is only ever reused for
-// a block of the same size (a stale reader of a span finds a span). Nothing goes back to the OS.
+// Sizes are rounded to 64 bytes; each size has its own free list, so a block is only ever reused
+// for a block of the same size (a stale reader of a span finds a span). Nothing goes back to the
+// OS.
 //
 // Thread safety: none; the owner's lock guards it.
 #pragma once
@@ -21,8 +22,8 @@ class MetaPool {
   // Gives zeroed memory that is not resident until touched, or null.
   using MapMetadata = void* (*)(Bytes) noexcept;
 
-  // Memory of at least `bytes`, aligned to 64; its contents are those of its last use, or zeros. Null
-  // if there is none. REQUIRES: 0 < bytes <= kMaxPooledBytes.
+  // Memory of at least `bytes`, aligned to 64; its contents are those of its last use, or zeros.
+  // Null if there is none. REQUIRES: 0 < bytes <= kMaxPooledBytes.
   [[nodiscard]] void* allocate(std::size_t bytes, MapMetadata map) noexcept;
 
   // REQUIRES: the block came from allocate with the same `bytes`.

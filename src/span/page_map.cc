@@ -58,8 +58,10 @@ void PageMap::resize(Span& span, Pages before) noexcept {
   REAM_ASSERT(span.is_large());
   const std::uint64_t old_end = span.base + (before.n << kPageShift);
   const std::uint64_t new_end = span.base + span.bytes();
-  if (new_end > old_end) set_chunks(old_end, new_end, &span);
-  else set_chunks(new_end, old_end, nullptr);
+  if (new_end > old_end)
+    set_chunks(old_end, new_end, &span);
+  else
+    set_chunks(new_end, old_end, nullptr);
 }
 
 Span* PageMap::span_of(Addr address) const noexcept {

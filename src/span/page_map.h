@@ -1,14 +1,14 @@
 // From any address to its span: a radix of two levels over a 48-bit address space, one root entry a
 // GiB, one leaf entry a page. An address that is not ours finds null and never faults.
 //
-// A span of a size class is entered for each of its pages. A large span is entered for its first page
-// and, so that TiBs cost little, once for each chunk (4 MiB) whose first page it covers; an interior
-// address walks back at most to the start of its chunk.
+// A span of a size class is entered for each of its pages. A large span is entered for its first
+// page and, so that TiBs cost little, once for each chunk (4 MiB) whose first page it covers; an
+// interior address walks back at most to the start of its chunk.
 //
 //   root_[address >> 30] --> Leaf { page[131072], chunk[256] }
 //
-// Thread safety: lookups at any time from any thread, without a lock; entering and removing under the
-// page heap's lock. A lookup of an address inside a live object sees its span, since the object
+// Thread safety: lookups at any time from any thread, without a lock; entering and removing under
+// the page heap's lock. A lookup of an address inside a live object sees its span, since the object
 // reached the caller after the span was entered.
 #pragma once
 
@@ -36,7 +36,8 @@ class PageMap {
     Span* chunk[kLeafChunks];
   };
 
-  // Memory for leaves: `map(bytes)` gives zeroed memory that is not resident until touched, or null.
+  // Memory for leaves: `map(bytes)` gives zeroed memory that is not resident until touched, or
+  // null.
   using MapMetadata = void* (*)(Bytes) noexcept;
 
   // Makes leaves for [base, base + bytes). False if there is no memory; what was made stays.
@@ -53,10 +54,13 @@ class PageMap {
   // of free, which accepts no other address anyway. Null if there is none.
   [[nodiscard]] REAM_INLINE Span* span_for_first_page(std::uint64_t address) const noexcept {
     const std::uint64_t slot = address >> kLeafShift;
-    if (slot >= kRootEntries) [[unlikely]] return nullptr;
+    if (slot >= kRootEntries) [[unlikely]]
+      return nullptr;
     const Leaf* leaf = __atomic_load_n(&root_[slot], __ATOMIC_RELAXED);
-    if (leaf == nullptr) [[unlikely]] return nullptr;
-    return __atomic_load_n(&leaf->page[(address >> kPageShift) & (kLeafPages - 1)], __ATOMIC_RELAXED);
+    if (leaf == nullptr) [[unlikely]]
+      return nullptr;
+    return __atomic_load_n(&leaf->page[(address >> kPageShift) & (kLeafPages - 1)],
+                           __ATOMIC_RELAXED);
   }
 
   // The span that covers `address`, or null.

@@ -1,9 +1,10 @@
-// Size classes: requests up to kMaxSmallBytes are served from spans that are cut into objects of one
-// size. A class is named by a small index; class 0 is "large": a span with a single object, of any
-// number of pages.
+// Size classes: requests up to kMaxSmallBytes are served from spans that are cut into objects of
+// one size. A class is named by a small index; class 0 is "large": a span with a single object, of
+// any number of pages.
 //
-// Every class is a multiple of 16 bytes; a power of two is naturally aligned, since spans begin on a
-// page. So an aligned request is served by the first class whose size is a multiple of the alignment.
+// Every class is a multiple of 16 bytes; a power of two is naturally aligned, since spans begin on
+// a page. So an aligned request is served by the first class whose size is a multiple of the
+// alignment.
 //
 // Thread safety: constants.
 #pragma once
@@ -34,10 +35,9 @@ struct SizeClass {
 
 inline constexpr ClassIndex kLargeClass = 0;
 
-inline constexpr auto kSizeClasses = std::to_array<SizeClass>({
-    {0, 0, 1, 0},  // large
+inline constexpr auto kSizeClasses = std::to_array<SizeClass>({{0, 0, 1, 0},  // large
 #define REAM_ROW(index, bytes, pages, objects, inverse) {bytes, pages, objects, inverse},
-    REAM_SIZE_CLASSES(REAM_ROW)
+                                                               REAM_SIZE_CLASSES(REAM_ROW)
 #undef REAM_ROW
 });
 inline constexpr std::size_t kClassCount = kSizeClasses.size();
@@ -79,14 +79,15 @@ constexpr ClassIndex class_of(std::size_t bytes) noexcept {
   return class_of_medium(bytes);
 }
 
-// The smallest class of at least `bytes` whose objects are all aligned to `alignment`, or kLargeClass
-// if none is. REQUIRES: alignment is a power of two.
+// The smallest class of at least `bytes` whose objects are all aligned to `alignment`, or
+// kLargeClass if none is. REQUIRES: alignment is a power of two.
 constexpr ClassIndex class_of_aligned(std::size_t bytes, std::size_t alignment) noexcept {
   if (bytes > kMaxSmallBytes || alignment > kPageBytes) return kLargeClass;
   const std::size_t rounded = round_up(bytes == 0 ? 1 : bytes, alignment);
   if (rounded > kMaxSmallBytes) return kLargeClass;
   ClassIndex c = class_of(rounded);
-  while (!is_aligned(kSizeClasses[c].object_bytes, alignment)) ++c;  // the next power of two at last
+  while (!is_aligned(kSizeClasses[c].object_bytes, alignment))
+    ++c;  // the next power of two at last
   return c;
 }
 
@@ -101,7 +102,8 @@ consteval bool classes_are_sound() {
     if (k.objects != span_bytes / k.object_bytes) return false;
     // At most 12.5 % of a span is lost from 128 bytes up.
     if (k.object_bytes >= 128 &&
-        (span_bytes - std::uint64_t{k.objects} * (previous + 1)) * 8 > span_bytes) return false;
+        (span_bytes - std::uint64_t{k.objects} * (previous + 1)) * 8 > span_bytes)
+      return false;
     // The reciprocal finds every object from its first byte.
     for (std::uint64_t i = 0; i < k.objects; ++i) {
       if ((i * k.object_bytes * k.reciprocal) >> 32 != i) return false;

@@ -9,7 +9,8 @@ constexpr std::uint64_t kTakenInEveryByte = 0x0101010101010101;
 
 // Eight states at once, as an integer whose lowest byte is the first.
 std::uint64_t load_states(const std::uint8_t* states) noexcept {
-  const std::uint64_t word = __atomic_load_n(reinterpret_cast<const std::uint64_t*>(states), __ATOMIC_RELAXED);
+  const std::uint64_t word =
+      __atomic_load_n(reinterpret_cast<const std::uint64_t*>(states), __ATOMIC_RELAXED);
   if constexpr (std::endian::native == std::endian::big) return __builtin_bswap64(word);
   return word;
 }
@@ -49,7 +50,8 @@ std::uint32_t take_objects(Span& span, Taken* out, std::uint32_t max) noexcept {
   while (taken < max && word_begin < objects) {
     std::uint64_t free = ~load_states(states + word_begin) & kTakenInEveryByte;
     while (free != 0 && taken < max) {
-      const std::uint32_t index = word_begin + static_cast<std::uint32_t>(std::countr_zero(free)) / 8;
+      const std::uint32_t index =
+          word_begin + static_cast<std::uint32_t>(std::countr_zero(free)) / 8;
       if (index >= objects) break;  // the zeros behind the last state
       free &= free - 1;
       store_state(states[index], load_state(states[index]) | kTakenBit);

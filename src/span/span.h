@@ -1,7 +1,7 @@
 // A span: a run of pages with one purpose, either objects of one size class or one large object.
-// All that is known of its objects lies here, apart from the memory that the program sees: a byte an
-// object, behind the span itself. (A byte, not a bit, so that the thread that owns an object changes
-// its state by a plain store: neighbours' states share no word with it.)
+// All that is known of its objects lies here, apart from the memory that the program sees: a byte
+// an object, behind the span itself. (A byte, not a bit, so that the thread that owns an object
+// changes its state by a plain store: neighbours' states share no word with it.)
 //
 //   Span (64 bytes) | state of object 0 | state of object 1 | ... | zeros to a multiple of 64
 //
@@ -9,10 +9,11 @@
 //              ^------flush------'  ^-----free--------'
 // A free or cached object may be known to read as zero; a live one never is.
 //
-// Thread safety: an object's state belongs to the list that has it: free -> the central list's lock,
-// cached -> the owner of the thread cache, live -> whoever calls free. The first line is constant
-// from creation to destruction; the fields below it belong to the lock of the span's central list
-// (small) or of the page heap (large). Readers in other processes read all of it at any time.
+// Thread safety: an object's state belongs to the list that has it: free -> the central list's
+// lock, cached -> the owner of the thread cache, live -> whoever calls free. The first line is
+// constant from creation to destruction; the fields below it belong to the lock of the span's
+// central list (small) or of the page heap (large). Readers in other processes read all of it at
+// any time.
 //
 // Invariants:
 //  1. base is a multiple of the page size; the span covers [base, base + pages).
@@ -53,26 +54,33 @@ struct alignas(64) Span {
   ClassIndex size_class;
   std::uint8_t shard;  // which central list of the class owns it
 
-  std::uint16_t used;    // objects not free (invariant 2)
-  std::uint16_t hint;    // no free object lies below it
-  std::uint8_t bucket;   // which list of the central list links it
-  std::uint8_t node;     // NUMA node of the first user; 0 where there is one
-  std::uint16_t unused;
-  Span* next;            // list links, null at the ends
+  std::uint16_t used;   // objects not free (invariant 2)
+  std::uint16_t hint;   // no free object lies below it
+  std::uint8_t bucket;  // which list of the central list links it
+  std::uint8_t node;    // NUMA node of the first user; 0 where there is one
+  bool moved;           // large: its pages came by os::move_pages
+  std::uint8_t unused;
+  Span* next;  // list links, null at the ends
   Span* prev;
   std::uint64_t requested_bytes;  // large: what the program asked for; small: 0
 
-  [[nodiscard]] std::uint8_t* states() noexcept { return reinterpret_cast<std::uint8_t*>(this + 1); }
+  [[nodiscard]] std::uint8_t* states() noexcept {
+    return reinterpret_cast<std::uint8_t*>(this + 1);
+  }
   [[nodiscard]] const std::uint8_t* states() const noexcept {
     return reinterpret_cast<const std::uint8_t*>(this + 1);
   }
 
   [[nodiscard]] std::uint64_t bytes() const noexcept { return std::uint64_t{pages} << kPageShift; }
   [[nodiscard]] bool is_large() const noexcept { return size_class == kLargeClass; }
-  [[nodiscard]] bool contains(std::uint64_t address) const noexcept { return address - base < bytes(); }
+  [[nodiscard]] bool contains(std::uint64_t address) const noexcept {
+    return address - base < bytes();
+  }
 
   // The usable size of each of its objects.
-  [[nodiscard]] std::uint64_t usable_bytes() const noexcept { return is_large() ? bytes() : object_bytes; }
+  [[nodiscard]] std::uint64_t usable_bytes() const noexcept {
+    return is_large() ? bytes() : object_bytes;
+  }
 
   // Index of the object that covers `address`, `objects` for the tail. REQUIRES: contains(address).
   [[nodiscard]] std::uint32_t index_of(std::uint64_t address) const noexcept {

@@ -1,0 +1,90 @@
+// A central list: the spans of one size class that have free objects, shared by threads. Thread
+// caches fetch and return objects here in batches.
+//
+// To scale past one lock a class has several lists (shards), each with spans of its own. A thread
+// stays with one shard until it finds the lock taken, then moves to the next; so a program with one
+// busy thread packs everything into the first shard. An object returns to the shard of its span.
+//
+// Within a shard, spans are linked by how full they are, in eighths; objects come from the fullest
+// span, lowest address first, so that sparse spans can empty.
+//
+// Thread safety: all functions lock, unless their name says otherwise.
+//
+// Invariants (is_valid):
+//  1. A span with a free object is in list bucket_of(span); one without is in none.
+//  2. nonempty_ has the bit of each bucket that links a span.
+//  3. taken_ = sum of used over the shard's spans.
+//
+// Lifetime: constant-initialised, never destroyed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/annotate.h"
+#include "base/config.h"
+#include "heap/lock_ranks.h"
+#include "os/mutex.h"
+#include "span/span.h"
+
+namespace ream {
+
+class PageHeap;
+
+struct CentralStats {
+  std::uint64_t spans = 0;
+  std::uint64_t span_pages = 0;
+  std::uint64_t taken = 0;    // objects live or in a thread cache
+  std::uint64_t objects = 0;  // capacity of the spans
+};
+
+class alignas(kCacheLineBytes) CentralList {
+ public:
+  // Takes `max` objects, lowest addresses first; fewer only when there is no memory.
+  std::uint32_t fetch(PageHeap& pages, ClassIndex c, std::uint8_t shard, Taken* out,
+                      std::uint32_t max) noexcept REAM_EXCLUDES(lock_);
+
+  // Gives back the first of the `count` objects in `batch` and those after it while they belong to
+  // this list. Returns how many. An object that is free already was freed twice: ends the program.
+  std::uint32_t give(PageHeap& pages, const Taken* batch, std::uint32_t count) noexcept
+      REAM_EXCLUDES(lock_);
+
+  // Gives the pages of spans without objects back to the page heap. Returns their bytes.
+  Bytes release_empty(PageHeap& pages) noexcept REAM_EXCLUDES(lock_);
+
+  // True if another thread holds the lock at this moment: a hint to use another shard.
+  [[nodiscard]] bool busy() const noexcept { return lock_.is_locked(); }
+
+  [[nodiscard]] CentralStats stats() noexcept REAM_EXCLUDES(lock_);
+  [[nodiscard]] os::Mutex& lock() noexcept REAM_TSA(lock_returned(lock_)) { return lock_; }
+
+  [[nodiscard]] bool is_valid() noexcept REAM_EXCLUDES(lock_);
+
+ private:
+  static constexpr unsigned kBuckets = 8;
+  static constexpr std::uint8_t kUnlinked = 0xff;
+  static constexpr unsigned kEmptySpanPagesKept = 4;  // at most one empty span, and no larger one
+
+  [[nodiscard]] static std::uint8_t bucket_of(const Span& span) noexcept {
+    return span.used == span.objects
+               ? kUnlinked
+               : static_cast<std::uint8_t>(span.used * kBuckets / span.objects);
+  }
+  void link(Span& span) noexcept REAM_REQUIRES(lock_);
+  void unlink(Span& span) noexcept REAM_REQUIRES(lock_);
+  void relink_if_moved(Span& span) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] Span* fullest() const noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] bool keeps_empty(const Span& span) const noexcept REAM_REQUIRES(lock_);
+  void forget(Span& span) noexcept REAM_REQUIRES(lock_);
+
+  os::Mutex lock_{rank::kCentral};
+  std::uint8_t nonempty_ REAM_GUARDED_BY(lock_) = 0;
+  std::array<Span*, kBuckets> buckets_ REAM_GUARDED_BY(lock_){};
+  std::uint32_t empty_spans_ REAM_GUARDED_BY(lock_) = 0;
+  std::uint64_t spans_ REAM_GUARDED_BY(lock_) = 0;
+  std::uint64_t taken_ REAM_GUARDED_BY(lock_) = 0;
+  std::uint64_t capacity_ REAM_GUARDED_BY(lock_) = 0;
+  std::uint64_t pages_ REAM_GUARDED_BY(lock_) = 0;
+};
+
+}  // namespace ream

@@ -1,0 +1,160 @@
+#include "heap/heap.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "heap/heap_start.h"
+
+namespace ream {
+
+constinit Heap g_heap;
+
+void* Heap::allocate_slow(ClassIndex c) noexcept {
+  start_heap();
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    ThreadCache& cache = caches_.get();
+    if (cache.bypass || !caches_.refill(*this, cache, c)) {
+      if (void* object = allocate_bypassing(c)) return object;
+    } else {
+      Bin& bin = cache.bins[c];
+      const Taken taken = bin.top[-1];
+      set_top(bin, bin.top - 1);
+      store_state(*taken.state, kLive);
+      return taken.object;
+    }
+    reclaim();
+  }
+  return nullptr;
+}
+
+void* Heap::allocate_bypassing(ClassIndex c) noexcept {
+  Taken taken;
+  if (central(c, 0).fetch(page_heap_, c, 0, &taken, 1) == 0) return nullptr;
+  store_state(*taken.state, kLive);
+  return taken.object;
+}
+
+void Heap::free_bypassing(const LiveObject& object) noexcept {
+  const ClassIndex c = object.span->size_class;  // the span may be gone after the object
+  store_state(*object.state, kCached);
+  const Taken taken{object.address, object.state};
+  give(&taken, 1);
+  caches_.count_free(c);
+}
+
+void Heap::free_slow(void* address) noexcept {
+  if (address == nullptr) return;
+  const LiveObject object = live_object(page_heap_, address, kFreeTexts);
+  if (object.span->is_large()) return free_large(object);
+  ThreadCache& cache = caches_.get();
+  if (cache.bypass) return free_bypassing(object);
+  const ClassIndex c = object.span->size_class;
+  Bin& bin = cache.bins[c];
+  if (bin.top == bin.limit) caches_.overflow(*this, cache, c);
+  if (bin.top == bin.limit) return free_bypassing(object);
+  store_state(*object.state, kCached);
+  *bin.top = {object.address, object.state};
+  set_top(bin, bin.top + 1);
+  bin.frees += 1;
+}
+
+void Heap::free_sized(void* address, std::size_t bytes) noexcept {
+  if (address == nullptr) return;
+  const LiveObject object = live_object(page_heap_, address, kFreeTexts);
+  if (object.span->usable_bytes() < bytes)
+    fatal_at("free_sized with a wrong size", Addr(address).n);
+  free(address);
+}
+
+void* Heap::allocate_zeroed(std::size_t bytes) noexcept {
+  if (bytes > kMaxSmallBytes) return allocate_large(bytes, kMinAlignment, true);
+  const ClassIndex c = class_of(bytes);
+  Bin& bin = t_cache->bins[c];
+  const bool zero = bin.top != bin.base && load_state(*bin.top[-1].state) == kCachedZero;
+  void* object = allocate_class(c);
+  if (object != nullptr && !zero) std::memset(object, 0, bytes);
+  return object;
+}
+
+void* Heap::allocate_aligned(std::size_t bytes, std::size_t alignment) noexcept {
+  const ClassIndex c = class_of_aligned(bytes, alignment);
+  if (c != kLargeClass) return allocate_class(c);
+  return allocate_large(bytes, alignment, false);
+}
+
+std::size_t Heap::usable_size(const void* object) noexcept {
+  return live_object(page_heap_, object, kUsableTexts).span->usable_bytes();
+}
+
+void Heap::reclaim() noexcept {
+  ThreadCache& cache = caches_.get();
+  if (!cache.bypass) caches_.empty(*this, cache);
+  for (unsigned s = 0; s < caches_.shards(); ++s) {
+    for (CentralList& list : central_[s]) list.release_empty(page_heap_);
+  }
+}
+
+Bytes Heap::trim() noexcept {
+  reclaim();
+  return page_heap_.purge_all();
+}
+
+ClassStats Heap::class_stats(ClassIndex c) noexcept {
+  ClassStats sum;
+  sum.object_bytes = kSizeClasses[c].object_bytes;
+  std::uint64_t taken = 0;
+  std::uint64_t objects = 0;
+  for (unsigned s = 0; s < caches_.shards(); ++s) {
+    const CentralStats shard = central(c, s).stats();
+    sum.spans += shard.spans;
+    sum.span_bytes += shard.span_pages * kPageBytes;
+    taken += shard.taken;
+    objects += shard.objects;
+  }
+  const ThreadCaches::BinTotals bins = caches_.totals(c);
+  sum.cached = std::min(bins.cached, taken);
+  sum.live = taken - sum.cached;
+  sum.free = objects - taken;
+  sum.nfree = bins.frees;
+  sum.nmalloc = sum.nfree + sum.live;
+  return sum;
+}
+
+HeapStats Heap::stats() noexcept {
+  const PageHeapStats pages = page_heap_.stats();
+  HeapStats sum;
+  for (std::size_t c = 1; c < kClassCount; ++c) {
+    const ClassStats k = class_stats(static_cast<ClassIndex>(c));
+    sum.small_live += Bytes(k.live * k.object_bytes);
+    sum.cached += Bytes(k.cached * k.object_bytes);
+    sum.live_objects += k.live;
+    sum.nmalloc += k.nmalloc;
+    sum.nfree += k.nfree;
+  }
+  sum.large_live = pages.large_live;
+  sum.size = sum.small_live + sum.large_live;
+  sum.max = pages.peak_in_use;
+  sum.in_use = pages.in_use;
+  sum.free = pages.free;
+  sum.scavenged = pages.scavenged;
+  sum.grown = pages.grown;
+  sum.metadata = pages.metadata + caches_.metadata_bytes();
+  sum.large_objects = pages.large_objects;
+  sum.live_objects += pages.large_objects;
+  sum.nmalloc += pages.large_mallocs;
+  sum.nfree += pages.large_frees;
+  sum.threads = caches_.count();
+  sum.purged_bytes = pages.purged_bytes;
+  return sum;
+}
+
+bool Heap::is_valid() noexcept {
+  for (auto& shards : central_) {
+    for (CentralList& list : shards) {
+      if (!list.is_valid()) return false;
+    }
+  }
+  return page_heap_.is_valid();
+}
+
+}  // namespace ream

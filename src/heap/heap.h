@@ -1,0 +1,154 @@
+// The composition root: the one heap of the process and its two fast paths.
+//
+//   allocate(24) -> class 2 -> this thread's bin: pop, mark live
+//                               | empty
+//                               v
+//                   CentralList::fetch (a batch) -> PageHeap::new_small_span -> PageAlloc::alloc
+//
+//   free(p) -> PageMap: span -> object index -> state live? -> this thread's bin: push, mark cached
+//                                                               | full
+//                                                               v
+//                   CentralList::give (half the bin) -> PageHeap::free_span -> PageAlloc::free
+//
+// Thread safety: all functions, except where said.
+// Lifetime: constant-initialised; started by the first slow path of any thread; never destroyed, so
+// it serves destructors and exit handlers to the last instruction.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/annotate.h"
+#include "base/check.h"
+#include "heap/central_list.h"
+#include "heap/heap_stats.h"
+#include "heap/misuse.h"
+#include "heap/page_heap.h"
+#include "heap/thread_cache.h"
+#include "heap/thread_caches.h"
+
+namespace ream {
+
+class Heap {
+ public:
+  static constexpr unsigned kMaxShards = 16;
+
+  // Memory for `bytes`, aligned to 16. Null when there is none. A request of 0 gets an object.
+  [[nodiscard]] REAM_INLINE void* allocate(std::size_t bytes) noexcept {
+    if (bytes <= kMaxSmallBytes) [[likely]]
+      return allocate_class(class_of(bytes));
+    return allocate_large(bytes, kMinAlignment, false);
+  }
+
+  // The same, reading as zero.
+  [[nodiscard]] void* allocate_zeroed(std::size_t bytes) noexcept;
+
+  // Memory at a multiple of `alignment`. REQUIRES: a power of two.
+  [[nodiscard]] void* allocate_aligned(std::size_t bytes, std::size_t alignment) noexcept;
+
+  // Frees an object; null is nothing. Anything else than a live object ends the program.
+  REAM_INLINE void free(void* object) noexcept {
+    const std::uint64_t address = Addr(object).n;
+    Span* span = page_heap_.map().span_for_first_page(address);
+    if (span == nullptr) [[unlikely]]
+      return free_slow(object);
+    const std::uint64_t offset = address - span->base;
+    const std::uint64_t index = offset * span->reciprocal >> 32;
+    if (index * span->object_bytes != offset) [[unlikely]]
+      return free_slow(object);
+    std::uint8_t* state = span->states() + index;
+    Bin& bin = t_cache->bins[span->size_class];
+    Taken* top = bin.top;
+    if (load_state(*state) != kLive || top == bin.limit) [[unlikely]]
+      return free_slow(object);
+    store_state(*state, kCached);
+    *top = {object, state};
+    set_top(bin, top + 1);
+    bin.frees += 1;
+  }
+
+  // Makes an object `bytes` long: in place where that is possible, else elsewhere with its
+  // contents. Null, and the object unchanged, when there is no memory. REQUIRES: object is not
+  // null.
+  [[nodiscard]] void* reallocate(void* object, std::size_t bytes) noexcept;
+
+  // How much of a live object may be used. Anything else ends the program.
+  [[nodiscard]] std::size_t usable_size(const void* object) noexcept;
+
+  // Frees an object that the caller believes to be able to hold `bytes`; else ends the program.
+  void free_sized(void* object, std::size_t bytes) noexcept;
+
+  // Any address, interior ones too, to its span; null for a foreign one. Never faults.
+  [[nodiscard]] Span* span_of(const void* address) const noexcept {
+    return page_heap_.map().span_of(Addr(address));
+  }
+  [[nodiscard]] Span* span_for_base(const void* address) const noexcept {
+    return page_heap_.map().span_for_base(Addr(address));
+  }
+
+  // Empties this thread's cache and the central lists' reserves and gives all free memory back to
+  // the OS. Returns the bytes given back.
+  Bytes trim() noexcept;
+
+  [[nodiscard]] HeapStats stats() noexcept;
+  // Of one class, over all shards and caches.
+  [[nodiscard]] ClassStats class_stats(ClassIndex c) noexcept;
+
+  // Gives back objects that no thread cache holds any more: the first in `batch` and those after it
+  // of the same central list. Returns how many.
+  std::uint32_t give(const Taken* batch, std::uint32_t count) noexcept {
+    const Span* span = page_heap_.map().span_for_first_page(Addr(batch[0].object).n);
+    return central(span->size_class, span->shard).give(page_heap_, batch, count);
+  }
+
+  [[nodiscard]] PageHeap& page_heap() noexcept { return page_heap_; }
+  [[nodiscard]] CentralList& central(ClassIndex c, unsigned shard) noexcept {
+    return central_[shard][c];
+  }
+  [[nodiscard]] ThreadCaches& caches() noexcept { return caches_; }
+
+  // Walks everything; for audits and tests. REQUIRES: no other thread uses the heap.
+  [[nodiscard]] bool is_valid() noexcept;
+
+  // The handlers of fork (fork.cc).
+  void before_fork() noexcept;
+  void after_fork_in_parent() noexcept;
+  void after_fork_in_child() noexcept;
+
+ private:
+  [[nodiscard]] REAM_INLINE void* allocate_class(ClassIndex c) noexcept {
+    Bin& bin = t_cache->bins[c];
+    Taken* top = bin.top;
+    if (top == bin.base) [[unlikely]]
+      return allocate_slow(c);
+    --top;
+    set_top(bin, top);
+    store_state(*top->state, kLive);
+    return top->object;
+  }
+
+  REAM_COLD void* allocate_slow(ClassIndex c) noexcept;
+  REAM_COLD void free_slow(void* object) noexcept;
+  [[nodiscard]] void* allocate_large(std::size_t bytes, std::size_t alignment,
+                                     bool zeroed) noexcept;
+  void free_large(const LiveObject& object) noexcept;
+  [[nodiscard]] void* reallocate_large(const LiveObject& object, std::size_t bytes) noexcept;
+  [[nodiscard]] void* move_object(const LiveObject& object, std::size_t bytes) noexcept;
+
+  // Objects of a class without a thread cache.
+  [[nodiscard]] void* allocate_bypassing(ClassIndex c) noexcept;
+  void free_bypassing(const LiveObject& object) noexcept;
+  // Makes memory that lies unused in reserves available to any request. For when the OS has no
+  // more.
+  void reclaim() noexcept;
+
+  PageHeap page_heap_;
+  ThreadCaches caches_;
+  std::array<std::array<CentralList, kClassCount>, kMaxShards> central_;  // by shard, then class
+  unsigned forking_shards_ = 0;  // whose locks the forking thread holds
+};
+
+extern constinit Heap g_heap;
+
+}  // namespace ream

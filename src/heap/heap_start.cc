@@ -1,0 +1,30 @@
+#include "heap/heap_start.h"
+
+#include "base/check.h"
+#include "heap/heap.h"
+#include "heap/options.h"
+#include "os/os.h"
+
+namespace ream {
+namespace {
+
+void before_fork() noexcept { g_heap.before_fork(); }
+void after_fork_in_parent() noexcept { g_heap.after_fork_in_parent(); }
+void after_fork_in_child() noexcept { g_heap.after_fork_in_child(); }
+
+void end_program() noexcept { os::abort_process(); }
+
+constinit bool g_started = false;
+
+}  // namespace
+
+void start_heap() noexcept {
+  if (__atomic_exchange_n(&g_started, true, __ATOMIC_ACQ_REL)) return;
+  set_message_sink(os::write_stderr);
+  set_end_program(end_program);
+  read_options();
+  // Allocates, and then finds a heap that works.
+  static_cast<void>(os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child));
+}
+
+}  // namespace ream

@@ -1,0 +1,46 @@
+// Counters of the heap. Sums are taken from the places that own the parts, so they cost the fast
+// paths one addition a free; a sum taken while other threads run may be a moment old in its parts.
+//
+// Identities (tested when no other thread runs):
+//   nmalloc = nfree + live objects
+//   size    = small_live + large_live
+//   grown   = in_use + free;  scavenged <= free
+#pragma once
+
+#include <cstdint>
+
+#include "base/units.h"
+
+namespace ream {
+
+struct ClassStats {
+  std::uint64_t object_bytes = 0;
+  std::uint64_t live = 0;    // objects the program has
+  std::uint64_t cached = 0;  // in thread caches
+  std::uint64_t free = 0;    // free in spans
+  std::uint64_t spans = 0;
+  std::uint64_t span_bytes = 0;
+  std::uint64_t nmalloc = 0;  // in total, over time
+  std::uint64_t nfree = 0;
+};
+
+struct HeapStats {
+  Bytes size{};  // usable bytes of live objects
+  Bytes small_live{};
+  Bytes large_live{};
+  Bytes cached{};     // in thread caches
+  Bytes max{};        // highest in_use so far
+  Bytes in_use{};     // pages that belong to spans
+  Bytes free{};       // pages that do not
+  Bytes scavenged{};  // of these, given back to the OS
+  Bytes grown{};      // address space for objects
+  Bytes metadata{};   // address space for all else; resident only where touched
+  std::uint64_t nmalloc = 0;
+  std::uint64_t nfree = 0;
+  std::uint64_t live_objects = 0;
+  std::uint64_t large_objects = 0;
+  std::uint64_t threads = 0;       // with a cache
+  std::uint64_t purged_bytes = 0;  // given back to the OS over time
+};
+
+}  // namespace ream

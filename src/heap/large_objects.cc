@@ -1,0 +1,68 @@
+// Large objects of the heap: runs of pages of their own, made, resized and moved without copying
+// where that is possible.
+#include <algorithm>
+#include <cstring>
+
+#include "heap/heap.h"
+#include "heap/heap_start.h"
+
+namespace ream {
+namespace {
+
+// From here on, moving page table entries is cheaper than copying bytes.
+constexpr Bytes kMoveByPages = 1_MiB;
+
+}  // namespace
+
+void* Heap::allocate_large(std::size_t bytes, std::size_t alignment, bool zeroed) noexcept {
+  start_heap();
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    Span* span = page_heap_.new_large_span(Bytes(bytes), Bytes(alignment), zeroed);
+    if (span != nullptr) return Addr(span->base).ptr();
+    if (bytes > PageHeap::kMaxObjectBytes) return nullptr;  // nothing that could be reclaimed helps
+    reclaim();
+  }
+  return nullptr;
+}
+
+// The exchange decides between two threads that free the same object at the same moment.
+void Heap::free_large(const LiveObject& object) noexcept {
+  if (__atomic_exchange_n(object.state, kFree, __ATOMIC_ACQ_REL) != kLive) {
+    fatal_at(kFreeTexts.freed, Addr(object.address).n);
+  }
+  page_heap_.free_span(*object.span);
+}
+
+void* Heap::move_object(const LiveObject& object, std::size_t bytes) noexcept {
+  void* to = allocate(bytes);
+  if (to == nullptr) return nullptr;
+  std::memcpy(to, object.address, std::min<std::uint64_t>(bytes, object.span->usable_bytes()));
+  free(object.address);
+  return to;
+}
+
+void* Heap::reallocate(void* address, std::size_t bytes) noexcept {
+  const LiveObject object = live_object(page_heap_, address, kReallocTexts);
+  const std::uint64_t usable = object.span->usable_bytes();
+  // A small object stays while it would not become half empty.
+  const bool stays = bytes <= usable && bytes >= usable / 2;
+  if (!object.span->is_large()) return stays ? address : move_object(object, bytes);
+  if (bytes <= kMaxSmallBytes) {
+    if (!stays) return move_object(object, bytes);
+    return page_heap_.resize_in_place(*object.span, Bytes(bytes)) ? address : nullptr;
+  }
+  return reallocate_large(object, bytes);
+}
+
+void* Heap::reallocate_large(const LiveObject& object, std::size_t bytes) noexcept {
+  if (bytes > PageHeap::kMaxObjectBytes) return nullptr;
+  if (page_heap_.resize_in_place(*object.span, Bytes(bytes))) return object.address;
+  if (object.span->bytes() >= kMoveByPages.n) {
+    // Room behind a block that grew once lets it grow on where it is.
+    Span* to = page_heap_.move_pages(*object.span, Bytes(bytes), Bytes(bytes / 2));
+    if (to != nullptr) return Addr(to->base).ptr();
+  }
+  return move_object(object, bytes);
+}
+
+}  // namespace ream

@@ -1,0 +1,13 @@
+// The order of the heap's locks: a thread takes them in rising rank. Debug builds check it.
+#pragma once
+
+#include "os/mutex.h"
+
+namespace ream::rank {
+
+inline constexpr auto kThreadCaches =
+    static_cast<os::LockRank>(10);                               // the registry of thread caches
+inline constexpr auto kCentral = static_cast<os::LockRank>(20);  // one central list
+inline constexpr auto kPageHeap = static_cast<os::LockRank>(30);
+
+}  // namespace ream::rank

@@ -1,0 +1,118 @@
+#include "heap/options.h"
+
+#include <cstdint>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/format.h"
+#include "os/os.h"
+
+namespace ream {
+namespace {
+
+constinit Options g_options;
+
+constexpr char kPrefix[] = "REAM_";
+
+// A number with an optional suffix. False when it is none, or does not fit.
+bool parse_size(const char* text, Bytes& result) noexcept {
+  std::uint64_t n = 0;
+  const char* p = text;
+  for (; *p >= '0' && *p <= '9'; ++p) {
+    if (__builtin_mul_overflow(n, 10u, &n) ||
+        __builtin_add_overflow(n, static_cast<unsigned>(*p - '0'), &n))
+      return false;
+  }
+  if (p == text) return false;
+  unsigned shift = 0;
+  switch (*p) {
+    case 'K':
+      shift = 10;
+      break;
+    case 'M':
+      shift = 20;
+      break;
+    case 'G':
+      shift = 30;
+      break;
+    default:
+      break;
+  }
+  if (shift != 0) ++p;
+  if (*p != '\0' || n > (~std::uint64_t{0} >> shift)) return false;
+  result = Bytes(n << shift);
+  return true;
+}
+
+// Sets one option. False when the value is bad.
+using Parse = bool (*)(const char* value, Options& options) noexcept;
+
+struct Known {
+  const char* name;
+  Parse parse;
+};
+
+constexpr Known kKnown[] = {
+    {"REAM_RETAIN",
+     [](const char* value, Options& o) noexcept { return parse_size(value, o.retain); }},
+    {"REAM_REPORT",
+     [](const char* value, Options& o) noexcept {
+       o.report = value;
+       return *value != '\0';
+     }},
+};
+
+const Known* find_known(const char* entry, std::size_t name_length) noexcept {
+  for (const Known& known : kKnown) {
+    if (std::strlen(known.name) == name_length && std::memcmp(known.name, entry, name_length) == 0)
+      return &known;
+  }
+  return nullptr;
+}
+
+// Names from the environment can be long: a message shows their beginning.
+void complain(const char* what, const char* entry, std::size_t name_length,
+              const char* value) noexcept {
+  char name[64];
+  const std::size_t shown = name_length < sizeof(name) ? name_length : sizeof(name) - 1;
+  std::memcpy(name, entry, shown);
+  name[shown] = '\0';
+  TextBuffer<256> line;
+  line.text(what).text(name);
+  if (value != nullptr) line.text(": \"").text(value).text("\"");
+  line.text(" ignored");
+  char text[257];
+  std::memcpy(text, line.data(), line.size());
+  text[line.size()] = '\0';
+  message(text);
+}
+
+}  // namespace
+
+Options parse_options(const char* const* environment) noexcept {
+  Options result;
+  for (const char* const* entry = environment; environment != nullptr && *entry != nullptr;
+       ++entry) {
+    if (std::strncmp(*entry, kPrefix, sizeof(kPrefix) - 1) != 0) continue;
+    const char* equals = std::strchr(*entry, '=');
+    if (equals == nullptr) continue;
+    const auto length = static_cast<std::size_t>(equals - *entry);
+    const Known* known = find_known(*entry, length);
+    if (known == nullptr) {
+      complain("unknown option ", *entry, length, nullptr);
+      continue;
+    }
+    const Options before = result;
+    if (!known->parse(equals + 1, result)) {
+      result = before;
+      complain("bad value for ", *entry, length, equals + 1);
+    }
+  }
+  return result;
+}
+
+void read_options() noexcept { g_options = parse_options(os::environment()); }
+
+const Options& options() noexcept { return g_options; }
+
+}  // namespace ream

@@ -1,0 +1,30 @@
+// What the environment may set. Read once, at the start of the heap; an unknown name that begins
+// with REAM_ and a value that does not parse are named on stderr once and ignored.
+//
+//   REAM_RETAIN=SIZE    free memory kept beyond the recent peak of use (default 4M); SIZE is a
+//   number
+//                       of bytes, or one followed by K, M or G
+//   REAM_REPORT=FILE    at exit, a report of the heap is written to FILE (`ream run --report` sets
+//   it)
+//
+// Thread safety: constant after read_options.
+#pragma once
+
+#include "base/units.h"
+
+namespace ream {
+
+struct Options {
+  Bytes retain = 4_MiB;
+  const char* report = nullptr;  // in the environment, so it lives as long as the process
+};
+
+// Messages go to the message sink.
+void read_options() noexcept;
+
+[[nodiscard]] const Options& options() noexcept;
+
+// The parser itself, on any environment: a null-terminated array of NAME=VALUE.
+[[nodiscard]] Options parse_options(const char* const* environment) noexcept;
+
+}  // namespace ream

@@ -1,0 +1,169 @@
+// The page heap: address space from the OS, pages from the page layer, spans on them.
+//
+//   new_span --> PageAlloc<HeapWindow>::alloc --(none fits)--> grow: os::map_at --> PageAlloc::grow
+//
+// The 48-bit address space is divided into windows of 16 TiB; a window gets its page allocator when
+// the heap first grows into it. The heap grows upwards from one address, around what others have
+// mapped, and takes whatever the OS offers when that fails.
+//
+// Thread safety: every public function locks unless it says otherwise. The lock is taken once for a
+// span, never for an object of a size class.
+//
+// Invariants (is_valid):
+//  1. in_use_ = pages that the windows' allocators count as allocated.
+//  2. Every page in use belongs to exactly one span, and the page map knows it.
+//  3. Pages in use + free pages not given back stay near what PurgePace allows.
+//
+// Lifetime: constant-initialised, never destroyed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/annotate.h"
+#include "base/units.h"
+#include "heap/dirty_runs.h"
+#include "heap/lock_ranks.h"
+#include "heap/purge_pace.h"
+#include "os/os.h"
+#include "page/page_alloc.h"
+#include "span/meta_pool.h"
+#include "span/page_map.h"
+#include "span/span.h"
+
+namespace ream {
+
+using WindowAlloc = page::PageAlloc<page::HeapWindow>;
+
+// Sums over all windows.
+struct PageHeapStats {
+  Bytes grown{};       // address space taken from the OS for objects
+  Bytes in_use{};      // pages that belong to a span
+  Bytes free{};        // free, perhaps resident
+  Bytes scavenged{};   // free and given back
+  Bytes metadata{};    // spans, page map, page allocators; resident only where touched
+  Bytes large_live{};  // usable bytes of live large objects
+  Bytes peak_in_use{};
+  std::uint64_t large_objects = 0;
+  std::uint64_t large_mallocs = 0;
+  std::uint64_t large_frees = 0;
+  std::uint64_t grows = 0;
+  std::uint64_t purged_bytes = 0;  // in total, over time
+};
+
+class PageHeap {
+ public:
+  static constexpr std::size_t kWindows =
+      std::size_t{1} << (PageMap::kAddressBits - page::HeapWindow::kAddressBits);
+
+  // What a single object may take: a window, less a page so that sums of sizes do not overflow.
+  static constexpr std::uint64_t kMaxObjectBytes =
+      (std::uint64_t{1} << page::HeapWindow::kAddressBits) - kPageBytes;
+  static constexpr std::uint64_t kMaxAlignment = std::uint64_t{1}
+                                                 << 34;  // what the page layer aligns to
+
+  // A span of a size class, with all objects free. Null when there is no memory.
+  [[nodiscard]] Span* new_small_span(ClassIndex c, std::uint8_t shard) noexcept
+      REAM_EXCLUDES(lock_);
+
+  // A live large object of at least `bytes`, at a multiple of `alignment` (a power of two). With
+  // `zeroed` it reads as zero; what is known to be zero is not touched. Null when there is no
+  // memory.
+  [[nodiscard]] Span* new_large_span(Bytes bytes, Bytes alignment, bool zeroed) noexcept
+      REAM_EXCLUDES(lock_);
+
+  // Gives a span's pages back. REQUIRES: the caller owns it: a small span with no taken object, or
+  // a large one whose state the caller changed from live.
+  void free_span(Span& span) noexcept REAM_EXCLUDES(lock_);
+
+  // Makes a large span `pages` long where it lies. False, and unchanged, if its neighbour is in
+  // use.
+  [[nodiscard]] bool resize_in_place(Span& span, Bytes bytes) noexcept REAM_EXCLUDES(lock_);
+
+  // Moves a large object to a longer span without copying, and frees the old one. There are `room`
+  // free bytes behind it if that can be had. Null, and unchanged, when the OS or the address space
+  // does not allow it.
+  [[nodiscard]] Span* move_pages(Span& span, Bytes bytes, Bytes room) noexcept REAM_EXCLUDES(lock_);
+
+  // Gives every free page back to the OS now. Returns how much.
+  Bytes purge_all() noexcept REAM_EXCLUDES(lock_);
+
+  // Calls visit(span) for each live large object, under the lock.
+  template <class Visit>
+  void for_each_large(Visit visit) noexcept REAM_EXCLUDES(lock_) {
+    os::MutexLock hold(lock_);
+    for (const Span* s = large_; s != nullptr; s = s->next) visit(*s);
+  }
+
+  [[nodiscard]] PageHeapStats stats() noexcept REAM_EXCLUDES(lock_);
+
+  // Lock-free: whether an address lies between the lowest and the highest that the heap has grown
+  // to in its window. For messages.
+  [[nodiscard]] bool may_own(Addr address) const noexcept;
+
+  // Lock-free: any address to its span, or null.
+  [[nodiscard]] const PageMap& map() const noexcept { return map_; }
+
+  // For the handlers of fork and for readers that know what they do.
+  [[nodiscard]] os::Mutex& lock() noexcept REAM_TSA(lock_returned(lock_)) { return lock_; }
+  [[nodiscard]] const WindowAlloc* window(std::size_t i) const noexcept {
+    return ready_[i] ? &windows_[i] : nullptr;
+  }
+
+  [[nodiscard]] bool is_valid() noexcept REAM_EXCLUDES(lock_);
+
+ private:
+  struct Run {
+    Addr base;
+    bool zero;  // all of it reads as zero
+  };
+
+  // With `dirty`, notes there what of the run may not read as zero.
+  [[nodiscard]] Run allocate_run(Pages pages, Pages align, DirtyRuns* dirty) noexcept
+      REAM_REQUIRES(lock_);
+  [[nodiscard]] Run find_run(Pages pages, Pages align, DirtyRuns* dirty) noexcept
+      REAM_REQUIRES(lock_);
+  void free_run(Addr base, Pages pages) noexcept REAM_REQUIRES(lock_);
+
+  [[nodiscard]] bool grow(Pages pages, Pages align) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] bool grow_by(Bytes bytes, Bytes align) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] Addr map_somewhere(Bytes bytes, Bytes align) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] bool adopt(Addr base, Bytes bytes) noexcept REAM_REQUIRES(lock_);
+
+  void keep_pace() noexcept REAM_REQUIRES(lock_);
+  Bytes purge(Bytes bytes) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] Pages unscavenged_free() const noexcept REAM_REQUIRES(lock_);
+
+  [[nodiscard]] Span* new_span_metadata(std::size_t objects) noexcept REAM_REQUIRES(lock_);
+  void free_span_metadata(Span& span, std::size_t objects) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] Span* new_large_span_locked(Pages pages, Pages align, Bytes requested,
+                                            DirtyRuns* dirty) noexcept REAM_REQUIRES(lock_);
+  void free_span_locked(Span& span) noexcept REAM_REQUIRES(lock_);
+  bool resize_locked(Span& span, Pages want) noexcept REAM_REQUIRES(lock_);
+  void link_large(Span& span) noexcept REAM_REQUIRES(lock_);
+  void unlink_large(Span& span) noexcept REAM_REQUIRES(lock_);
+
+  [[nodiscard]] static std::size_t window_of(Addr a) noexcept {
+    return a.n >> page::HeapWindow::kAddressBits;
+  }
+
+  // Lowest and highest addresses the heap has grown to in a window. Written under lock_.
+  struct Grown {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+  };
+
+  os::Mutex lock_{rank::kPageHeap};
+  PageMap map_;
+  std::array<WindowAlloc, kWindows> windows_ REAM_GUARDED_BY(lock_);
+  std::array<bool, kWindows> ready_{};
+  std::array<Grown, kWindows> grown_{};
+  MetaPool span_pool_ REAM_GUARDED_BY(lock_);
+  PurgePace pace_ REAM_GUARDED_BY(lock_);
+  Span* large_ REAM_GUARDED_BY(lock_) = nullptr;  // live large objects, newest first
+  Addr next_ REAM_GUARDED_BY(lock_);              // where the heap grows next
+  Pages in_use_ REAM_GUARDED_BY(lock_);
+  PageHeapStats counts_ REAM_GUARDED_BY(lock_);
+};
+
+}  // namespace ream

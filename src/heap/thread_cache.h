@@ -1,0 +1,87 @@
+// The thread cache: for each size class an array of objects that its thread owns. malloc pops, free
+// pushes; neither locks, nor touches the object. What overflows goes to the central lists in
+// batches, what runs out comes from there; objects freed by another thread than the one that
+// allocated them simply travel through both.
+//
+//   bin:   base -> [object, state] [object, state] ... top -> (free slots) ... limit
+//
+// An entry holds the address of the object's state byte beside the object's own, so malloc marks it
+// live without a lookup.
+//
+// An array starts small and doubles when the thread keeps running it dry or over, up to
+// kMaxBinBytes of objects; every kFlowBeforeTrim bytes through the central lists the whole cache is
+// cut back to kMaxCacheBytes. So a thread's cache is bounded by kMaxCacheBytes + kFlowBeforeTrim.
+//
+// Thread safety: a cache belongs to its thread. `frees`, `top` and `base` are read by others for
+// statistics, which may be a moment old. After fork, the child adopts the caches of threads that
+// are gone (thread_caches.h).
+//
+// Invariants:
+//  1. base <= top <= limit in every bin; entries [base, top) are cached objects of the bin's class.
+//  2. Class 0 (large) has base == top == limit == null: it always takes the slow path.
+//
+// Lifetime: made at a thread's first slow path, destroyed at its exit. Before and after, the thread
+// has an empty cache without arrays, which sends every call to the slow path.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/annotate.h"
+#include "base/config.h"
+#include "span/span.h"
+
+namespace ream {
+
+struct Bin {
+  Taken* top = nullptr;
+  Taken* base = nullptr;
+  Taken* limit = nullptr;
+  std::uint64_t frees = 0;  // objects this thread freed, for statistics
+
+  [[nodiscard]] std::uint32_t size() const noexcept {
+    return static_cast<std::uint32_t>(top - base);
+  }
+  [[nodiscard]] std::uint32_t capacity() const noexcept {
+    return static_cast<std::uint32_t>(limit - base);
+  }
+};
+
+struct ThreadCache {
+  static constexpr std::size_t kMaxBinBytes = 256 << 10;
+  static constexpr std::uint32_t kMaxBinObjects = 256;
+  static constexpr std::uint32_t kMinBinObjects = 2;
+  static constexpr std::uint32_t kFirstBinObjects = 8;
+  static constexpr std::size_t kMaxCacheBytes = 2 << 20;
+  static constexpr std::size_t kFlowBeforeTrim = 1 << 20;
+
+  std::array<Bin, kClassCount> bins{};
+
+  // Which central list of each class this thread uses.
+  std::uint8_t shard = 0;
+  // Objects bypass a cache without arrays: the thread has none yet, or has it no more.
+  bool bypass = false;
+  std::uint64_t flow_bytes = 0;  // through the central lists since the last trim
+  ThreadCache* next = nullptr;   // registry links, under its lock
+  ThreadCache* prev = nullptr;
+  std::uint32_t owner_thread = 0;  // kernel thread id
+  std::uint32_t forks = 0;         // of the process when its thread last was seen alive
+
+  // Most objects that a bin of class c may hold.
+  [[nodiscard]] static constexpr std::uint32_t max_capacity(ClassIndex c) noexcept {
+    const std::uint64_t fit = kMaxBinBytes / kSizeClasses[c].object_bytes;
+    return static_cast<std::uint32_t>(fit < kMinBinObjects   ? kMinBinObjects
+                                      : fit > kMaxBinObjects ? kMaxBinObjects
+                                                             : fit);
+  }
+};
+
+// Every change of top: an entry is written before it counts, also for the child of a fork.
+REAM_INLINE void set_top(Bin& bin, Taken* top) noexcept {
+  __atomic_store_n(&bin.top, top, __ATOMIC_RELEASE);
+}
+
+// This thread's cache; never null. Initially the cache of threads that have none.
+extern constinit thread_local ThreadCache* t_cache [[gnu::tls_model("initial-exec")]];
+
+}  // namespace ream

@@ -1,0 +1,243 @@
+#include "heap/thread_caches.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "base/check.h"
+#include "heap/heap.h"
+#include "os/os.h"
+
+namespace ream {
+namespace {
+
+// The caches without arrays: of threads that have none yet, and of those that have none any more.
+constinit ThreadCache g_no_cache;
+constinit ThreadCache g_bypass{.bypass = true};
+
+void* map_metadata(Bytes bytes) noexcept {
+  return os::map_anywhere(bytes, os::os_page_size()).ptr();
+}
+
+// More lists than CPUs would only spread the objects.
+unsigned most_shards() noexcept {
+  static constinit unsigned g_most = 0;  // a race writes the same value twice
+  unsigned most = __atomic_load_n(&g_most, __ATOMIC_RELAXED);
+  if (most == 0) {
+    most = std::clamp(os::cpu_count(), 1u, Heap::kMaxShards);
+    __atomic_store_n(&g_most, most, __ATOMIC_RELAXED);
+  }
+  return most;
+}
+
+void thread_exits(void*) noexcept { g_heap.caches().end_this_thread(g_heap); }
+
+}  // namespace
+
+constinit thread_local ThreadCache* t_cache [[gnu::tls_model("initial-exec")]] = &g_no_cache;
+
+ThreadCache& ThreadCaches::get() noexcept {
+  if (t_cache != &g_no_cache) return *t_cache;
+  ThreadCache* cache = nullptr;
+  {
+    os::MutexLock hold(lock_);
+    void* memory = pool_.allocate(sizeof(ThreadCache), map_metadata);
+    if (memory != nullptr) {
+      cache = new (memory) ThreadCache{};
+      cache->owner_thread = os::kernel_thread_id();
+      cache->forks = forks_;
+      cache->next = first_;
+      if (first_ != nullptr) first_->prev = cache;
+      first_ = cache;
+      ++count_;
+    }
+  }
+  if (cache == nullptr) return g_bypass;  // asked again at the next call
+  t_cache = cache;
+  // May allocate, and then finds the cache just made.
+  if (!os::on_thread_exit(thread_exits, cache)) {
+    destroy(g_heap, *cache);
+    t_cache = &g_bypass;
+  }
+  return *t_cache;
+}
+
+// The array changes under the lock, which fork holds: a child finds the old one or the new.
+bool ThreadCaches::enlarge(Bin& bin, ClassIndex c) noexcept {
+  const std::uint32_t before = bin.capacity();
+  const std::uint32_t most = ThreadCache::max_capacity(c);
+  const std::uint32_t after =
+      std::min(most, before == 0 ? ThreadCache::kFirstBinObjects : before * 2);
+  if (after == before) return false;
+  os::MutexLock hold(lock_);
+  auto* array = static_cast<Taken*>(pool_.allocate(after * sizeof(Taken), map_metadata));
+  if (array == nullptr) return false;
+  const std::uint32_t size = bin.size();
+  if (size > 0) std::memcpy(array, bin.base, size * sizeof(Taken));
+  if (bin.base != nullptr) pool_.free(bin.base, before * sizeof(Taken));
+  bin.base = array;
+  bin.top = array + size;
+  bin.limit = array + after;
+  return true;
+}
+
+std::uint8_t ThreadCaches::choose_shard(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
+  if (!heap.central(c, cache.shard).busy()) [[likely]]
+    return cache.shard;
+  const unsigned next = (cache.shard + 1u) % most_shards();
+  if (next >= shards()) {
+    os::MutexLock hold(lock_);  // fork must not miss a list
+    if (next >= shards_) __atomic_store_n(&shards_, next + 1, __ATOMIC_RELAXED);
+  }
+  cache.shard = static_cast<std::uint8_t>(next);
+  return cache.shard;
+}
+
+bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
+  Bin& bin = cache.bins[c];
+  if (__atomic_load_n(&orphans_, __ATOMIC_RELAXED) != 0) adopt_orphan(heap);
+  static_cast<void>(enlarge(bin, c));
+  if (bin.capacity() == 0) return false;
+  const std::uint32_t want = std::max(bin.capacity() / 2, 1u);
+  const std::uint8_t shard = choose_shard(heap, cache, c);
+  const std::uint32_t got =
+      heap.central(c, shard).fetch(heap.page_heap(), c, shard, bin.base, want);
+  std::reverse(bin.base, bin.base + got);  // the lowest address is popped first
+  set_top(bin, bin.base + got);
+  trim_if_due(heap, cache, std::uint64_t{got} * kSizeClasses[c].object_bytes);
+  return bin.top != bin.base;
+}
+
+void ThreadCaches::overflow(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
+  Bin& bin = cache.bins[c];
+  if (enlarge(bin, c)) return;
+  if (bin.capacity() == 0) return;
+  const std::uint32_t count = std::max(bin.size() / 2, 1u);
+  give_bottom(heap, bin, count);
+  trim_if_due(heap, cache, std::uint64_t{count} * kSizeClasses[c].object_bytes);
+}
+
+// Gives back the objects that were cached longest. They leave the bin before they change hands: the
+// child of a fork at that moment loses them, but never finds an object in two places.
+void ThreadCaches::give_bottom(Heap& heap, Bin& bin, std::uint32_t count) noexcept {
+  constexpr std::uint32_t kBatch = 64;
+  std::array<Taken, kBatch> batch;
+  while (count > 0) {
+    const std::uint32_t n = std::min(count, kBatch);
+    std::copy_n(bin.base, n, batch.begin());
+    std::copy(bin.base + n, bin.top, bin.base);
+    set_top(bin, bin.top - n);
+    for (std::uint32_t given = 0; given < n;) given += heap.give(&batch[given], n - given);
+    count -= n;
+  }
+}
+
+void ThreadCaches::trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t moved_bytes) noexcept {
+  cache.flow_bytes += moved_bytes;
+  if (cache.flow_bytes < ThreadCache::kFlowBeforeTrim) return;
+  cache.flow_bytes = 0;
+  std::uint64_t total = 0;
+  for (std::size_t c = 1; c < kClassCount; ++c) {
+    total += std::uint64_t{cache.bins[c].size()} * kSizeClasses[c].object_bytes;
+  }
+  if (total <= ThreadCache::kMaxCacheBytes) return;
+  // Every bin gives the same share, rounded up, so large classes give what they hold alone.
+  const std::uint64_t excess = total - ThreadCache::kMaxCacheBytes / 2;
+  for (std::size_t c = 1; c < kClassCount; ++c) {
+    Bin& bin = cache.bins[c];
+    const auto count = static_cast<std::uint32_t>((bin.size() * excess + total - 1) / total);
+    if (count > 0) give_bottom(heap, bin, count);
+  }
+}
+
+void ThreadCaches::empty(Heap& heap, ThreadCache& cache) noexcept {
+  for (std::size_t c = 1; c < kClassCount; ++c) {
+    Bin& bin = cache.bins[c];
+    if (bin.size() > 0) give_bottom(heap, bin, bin.size());
+  }
+}
+
+void ThreadCaches::destroy(Heap& heap, ThreadCache& cache) noexcept {
+  empty(heap, cache);
+  os::MutexLock hold(lock_);
+  if (cache.prev != nullptr)
+    cache.prev->next = cache.next;
+  else
+    first_ = cache.next;
+  if (cache.next != nullptr) cache.next->prev = cache.prev;
+  --count_;
+  for (std::size_t c = 1; c < kClassCount; ++c) {
+    Bin& bin = cache.bins[c];
+    __atomic_fetch_add(&ended_frees_[c], bin.frees, __ATOMIC_RELAXED);
+    if (bin.base != nullptr) pool_.free(bin.base, bin.capacity() * sizeof(Taken));
+  }
+  pool_.free(&cache, sizeof(ThreadCache));
+}
+
+void ThreadCaches::end_this_thread(Heap& heap) noexcept {
+  ThreadCache* cache = t_cache;
+  if (cache == &g_no_cache || cache == &g_bypass) return;
+  t_cache = &g_bypass;
+  destroy(heap, *cache);
+}
+
+ThreadCaches::BinTotals ThreadCaches::totals(ClassIndex c) noexcept {
+  os::MutexLock hold(lock_);
+  BinTotals sum;
+  sum.frees = __atomic_load_n(&ended_frees_[c], __ATOMIC_RELAXED);
+  for (const ThreadCache* cache = first_; cache != nullptr; cache = cache->next) {
+    const Bin& bin = cache->bins[c];
+    const Taken* base = __atomic_load_n(&bin.base, __ATOMIC_RELAXED);
+    const Taken* top = __atomic_load_n(&bin.top, __ATOMIC_RELAXED);
+    // The two may come from before and after a change of the array: then the bin counts as empty.
+    if (top >= base && top - base <= ThreadCache::kMaxBinObjects)
+      sum.cached += static_cast<std::uint64_t>(top - base);
+    sum.frees += __atomic_load_n(&bin.frees, __ATOMIC_RELAXED);
+  }
+  return sum;
+}
+
+std::uint64_t ThreadCaches::count() noexcept {
+  os::MutexLock hold(lock_);
+  return count_;
+}
+
+Bytes ThreadCaches::metadata_bytes() noexcept {
+  os::MutexLock hold(lock_);
+  return pool_.mapped_bytes();
+}
+
+void ThreadCaches::orphan_others() noexcept {
+  os::MutexLock hold(lock_);
+  ++forks_;
+  std::uint64_t mine = 0;
+  if (t_cache != &g_no_cache && t_cache != &g_bypass) {
+    t_cache->forks = forks_;
+    t_cache->owner_thread = os::kernel_thread_id();
+    mine = 1;
+  }
+  __atomic_store_n(&orphans_, static_cast<std::uint32_t>(count_ - mine), __ATOMIC_RELAXED);
+}
+
+// Its thread was stopped anywhere in its fast paths: an entry may be live already though still in
+// its array (malloc had not returned), or cached and in no array (that object is lost to the
+// child). The first kind is taken back here.
+void ThreadCaches::adopt_orphan(Heap& heap) noexcept {
+  ThreadCache* orphan = nullptr;
+  {
+    os::MutexLock hold(lock_);
+    for (orphan = first_; orphan != nullptr && orphan->forks == forks_;) orphan = orphan->next;
+    if (orphan == nullptr) {
+      __atomic_store_n(&orphans_, 0u, __ATOMIC_RELAXED);
+      return;
+    }
+    orphan->forks = forks_;  // this thread's now
+    __atomic_store_n(&orphans_, orphans_ - 1, __ATOMIC_RELAXED);
+  }
+  for (Bin& bin : orphan->bins) {
+    for (Taken* entry = bin.base; entry != bin.top; ++entry) store_state(*entry->state, kCached);
+  }
+  destroy(heap, *orphan);
+}
+
+}  // namespace ream

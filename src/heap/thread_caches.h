@@ -1,0 +1,81 @@
+// The registry of all thread caches: makes and ends them, refills and empties their bins.
+//
+// Thread safety: functions that take a ThreadCache are called by its thread; the others lock.
+// Lifetime: constant-initialised, never destroyed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/annotate.h"
+#include "heap/lock_ranks.h"
+#include "heap/thread_cache.h"
+#include "os/mutex.h"
+#include "span/meta_pool.h"
+
+namespace ream {
+
+class Heap;
+
+class ThreadCaches {
+ public:
+  // This thread's cache, made if it has none yet. A thread that ended its cache, or for which there
+  // is no memory, keeps one that bypasses.
+  [[nodiscard]] ThreadCache& get() noexcept REAM_EXCLUDES(lock_);
+
+  // Fetches objects for an empty bin. False when there is no memory.
+  [[nodiscard]] bool refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept;
+
+  // Makes room in a full bin.
+  void overflow(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept;
+
+  // Gives all objects back to the central lists.
+  void empty(Heap& heap, ThreadCache& cache) noexcept;
+
+  // Moves a thread to another shard when the central list it uses is busy.
+  [[nodiscard]] std::uint8_t choose_shard(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept;
+
+  // Totals over the caches of all threads, and over those that ended.
+  struct BinTotals {
+    std::uint64_t cached = 0;
+    std::uint64_t frees = 0;
+  };
+  [[nodiscard]] BinTotals totals(ClassIndex c) noexcept REAM_EXCLUDES(lock_);
+  [[nodiscard]] std::uint64_t count() noexcept REAM_EXCLUDES(lock_);
+  [[nodiscard]] Bytes metadata_bytes() noexcept REAM_EXCLUDES(lock_);
+
+  // Counts a free that found no cache.
+  void count_free(ClassIndex c) noexcept {
+    __atomic_fetch_add(&ended_frees_[c], 1, __ATOMIC_RELAXED);
+  }
+
+  // The calling thread exits: its cache goes back and may not come again.
+  void end_this_thread(Heap& heap) noexcept REAM_EXCLUDES(lock_);
+
+  // In the child of a fork: the caches of all other threads are orphans. Their objects are taken
+  // over a cache at a time as slow paths run, so that a child that only calls exec does not pay.
+  void orphan_others() noexcept REAM_EXCLUDES(lock_);
+
+  [[nodiscard]] os::Mutex& lock() noexcept REAM_TSA(lock_returned(lock_)) { return lock_; }
+  [[nodiscard]] unsigned shards() const noexcept {
+    return __atomic_load_n(&shards_, __ATOMIC_RELAXED);
+  }
+
+ private:
+  [[nodiscard]] bool enlarge(Bin& bin, ClassIndex c) noexcept REAM_EXCLUDES(lock_);
+  void give_bottom(Heap& heap, Bin& bin, std::uint32_t count) noexcept;
+  void trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t moved_bytes) noexcept;
+  void destroy(Heap& heap, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
+  void adopt_orphan(Heap& heap) noexcept REAM_EXCLUDES(lock_);
+
+  os::Mutex lock_{rank::kThreadCaches};
+  ThreadCache* first_ REAM_GUARDED_BY(lock_) = nullptr;
+  std::uint64_t count_ REAM_GUARDED_BY(lock_) = 0;
+  MetaPool pool_ REAM_GUARDED_BY(lock_);
+  std::array<std::uint64_t, kClassCount> ended_frees_{};  // atomic
+  unsigned shards_ = 1;  // in use so far, at most Heap::kMaxShards; grows under lock_, read without
+  std::uint32_t forks_ = 0;    // caches of another number belong to threads that fork left behind
+  std::uint32_t orphans_ = 0;  // how many there may be; changes under lock_, read without
+};
+
+}  // namespace ream
