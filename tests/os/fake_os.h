@@ -1,0 +1,97 @@
+// A made-up OS for tests: the functions of os/memory.h and os/clock.h over real memory, with
+//   - an OS page of any size (4, 16, 64 KiB), whatever the machine's
+//   - the n-th call of any kind made to fail
+//   - limits of address space and of committed memory
+//   - the state of every page on record: a call that the contract forbids (purging what is not
+//     committed, releasing what is not ours) ends the program with its name; reserved memory is
+//     really inaccessible, so that touching it faults
+//   - counts of calls, and the list of purged ranges
+//   - a clock that moves when told
+//
+// Two uses. tests/os holds it to the same conformance tests as the real one, calling it by name. A
+// test of a layer above links `ream_fake_os` instead of `ream_os` (see CMakeLists.txt); then
+// ream::os::purge and the others are these.
+//
+// Thread safety: all, by one lock. Lifetime: reset() between tests, when whatever used memory is
+// gone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/units.h"
+#include "os/memory.h"
+
+namespace ream::fake_os {
+
+enum class Call : unsigned {
+  kReserve,
+  kCommit,
+  kDecommit,
+  kRelease,
+  kMapAt,
+  kMapAnywhere,
+  kProtect,
+  kPurge,
+  kPurgeLazy,
+  kPurgeBatch,  // failing: the batch stops in its middle
+  kAdviseHuge,
+  kCollapseHuge,
+  kMovePages,
+  kFindUnmapped,
+  kCount_,
+};
+
+struct Options {
+  Bytes page_size = 4_KiB;
+  Bytes huge_page_size = 2_MiB;  // 0: a kernel without
+  Bytes address_limit{~0ULL};    // of all mapped memory
+  Bytes commit_limit{~0ULL};     // of all committed memory, as under strict overcommit
+};
+
+enum class State : unsigned char { kUnmapped, kReserved, kCommitted };
+
+// Unmaps whatever is still mapped, forgets calls and failures, sets the clock to zero.
+void reset(const Options& options = {});
+
+// Makes the n-th call of that kind from now on fail (1: the next one), and `times` - 1 more after
+// it.
+void fail(Call call, std::size_t n = 1, std::size_t times = 1);
+void succeed_again();  // drops all failures ordered
+// Calls of that kind since reset(), failed ones included.
+[[nodiscard]] std::size_t calls(Call call);
+
+[[nodiscard]] Bytes mapped();
+[[nodiscard]] Bytes committed();
+[[nodiscard]] State state_of(Addr addr);
+// Ranges purged since reset() (purge and purge_batch, not purge_lazy), in order.
+[[nodiscard]] std::vector<os::MemoryRange> purged();
+// Bytes that are advised for huge pages now.
+[[nodiscard]] Bytes advised_huge();
+
+void advance_clock(std::uint64_t ns);
+
+// ---- the interface: os/memory.h and os/clock.h
+
+[[nodiscard]] Bytes os_page_size() noexcept;
+[[nodiscard]] Addr reserve(Bytes bytes, Bytes align) noexcept;
+[[nodiscard]] bool commit(Addr base, Bytes bytes) noexcept;
+[[nodiscard]] bool decommit(Addr base, Bytes bytes) noexcept;
+bool release(Addr base, Bytes bytes) noexcept;
+[[nodiscard]] Addr map_at(Addr hint, Bytes bytes) noexcept;
+[[nodiscard]] Addr map_anywhere(Bytes bytes, Bytes align) noexcept;
+bool protect(Addr base, Bytes bytes, os::Protection protection) noexcept;
+bool purge(Addr base, Bytes bytes) noexcept;
+bool purge_lazy(Addr base, Bytes bytes) noexcept;
+[[nodiscard]] std::size_t purge_batch(const os::MemoryRange* ranges, std::size_t count) noexcept;
+[[nodiscard]] Bytes resident_bytes(Addr base, Bytes bytes) noexcept;
+[[nodiscard]] Bytes huge_page_size() noexcept;
+bool advise_huge(Addr base, Bytes bytes, bool on) noexcept;
+bool collapse_huge(Addr base, Bytes bytes) noexcept;
+[[nodiscard]] bool move_pages(Addr from, Addr to, Bytes bytes) noexcept;
+[[nodiscard]] Addr find_unmapped(Bytes bytes, Bytes align, Addr hint) noexcept;
+[[nodiscard]] Addr user_address_limit() noexcept;
+[[nodiscard]] std::uint64_t now_ns() noexcept;
+
+}  // namespace ream::fake_os
