@@ -1,0 +1,101 @@
+// One chunk: 512 pages, a leaf of the tree.
+//
+//   line 0   used      1 = in use
+//   line 1   counts, marks
+//   line 2   backed    1 = has memory behind it: in use, or free and not scavenged
+//   line 3   returned  frees that others have sent to the lessee (chunk_lease.h)
+//
+// The scavenged bitmap is the complement of `backed`, so a chunk of zero bytes is a freshly grown
+// one: all free, all scavenged. Growing memory therefore writes no chunk at all.
+//
+// Thread safety: the owner of the PageAlloc holds its lock; `leased` and `returned` are accessed
+// atomically, and while `leased` is set `used` and `backed` belong to the lessee.
+//
+// Invariants (is_valid), while not leased:
+//  1. used_pages == popcount(used), backed_pages == popcount(backed).
+//  2. A page in use is backed: used & ~backed == 0.
+//  3. returned is zero, or its freer is on its way to the lock.
+//
+// Lifetime: in a lazily committed table; zero-filled memory is a valid chunk, and none is
+// destroyed.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <type_traits>
+
+#include "base/config.h"
+#include "page/chunk_bits.h"
+
+namespace ream::page {
+
+struct alignas(kCacheLineBytes) Chunk {
+  ChunkBits used;
+
+  alignas(kCacheLineBytes) std::uint16_t used_pages;
+  std::uint16_t backed_pages;
+  std::uint8_t candidate;  // 1: in the scavenger's set
+  std::uint8_t leased;     // 1: shows as full in the tree; atomic
+
+  alignas(kCacheLineBytes) ChunkBits backed;
+  alignas(kCacheLineBytes) ChunkBits returned;  // atomic
+
+  [[nodiscard]] bool is_leased(std::memory_order order = std::memory_order_relaxed) const noexcept {
+    return std::atomic_ref<std::uint8_t>(const_cast<std::uint8_t&>(leased)).load(order) != 0;
+  }
+  [[nodiscard]] unsigned free_pages() const noexcept { return kChunkPages - used_pages; }
+  // Free and with memory behind it.
+  [[nodiscard]] unsigned unscavenged_pages() const noexcept { return backed_pages - used_pages; }
+  [[nodiscard]] std::uint64_t scavenged_word(unsigned w) const noexcept { return ~backed[w]; }
+
+  // Marks free pages [i, i + n) in use. Returns how many of them were scavenged.
+  unsigned allocate(unsigned i, unsigned n) noexcept {
+    set_range(used, i, n);
+    used_pages = static_cast<std::uint16_t>(used_pages + n);
+    if (backed_pages == kChunkPages) return 0;
+    const unsigned scavenged = n - popcount_range(backed, i, n);
+    if (scavenged != 0) {
+      set_range(backed, i, n);
+      backed_pages = static_cast<std::uint16_t>(backed_pages + scavenged);
+    }
+    return scavenged;
+  }
+
+  // Marks pages [i, i + n), all in use, free and unscavenged. A whole chunk is one store a word.
+  void free(unsigned i, unsigned n) noexcept {
+    if (n == kChunkPages) {
+      used = {};
+      used_pages = 0;
+      return;
+    }
+    clear_range(used, i, n);
+    used_pages = static_cast<std::uint16_t>(used_pages - n);
+  }
+
+  // Marks free pages [i, i + n) scavenged. Returns how many were not before.
+  unsigned mark_scavenged(unsigned i, unsigned n) noexcept {
+    const unsigned changed = popcount_range(backed, i, n);
+    clear_range(backed, i, n);
+    backed_pages = static_cast<std::uint16_t>(backed_pages - changed);
+    return changed;
+  }
+
+  // Sends freed pages of a leased chunk to the lessee. Returns those that were sent before.
+  std::uint64_t add_returned(unsigned w, std::uint64_t pages) noexcept {
+    return std::atomic_ref<std::uint64_t>(returned[w]).fetch_or(pages) & pages;
+  }
+  std::uint64_t take_returned(unsigned w) noexcept {
+    const std::atomic_ref<std::uint64_t> word(returned[w]);
+    return word.load(std::memory_order_relaxed) == 0 ? 0 : word.exchange(0);
+  }
+
+  [[nodiscard]] bool is_valid() const noexcept {
+    for (unsigned w = 0; w < kChunkWords; ++w) {
+      if ((used[w] & ~backed[w]) != 0) return false;  // 2
+    }
+    return used_pages == popcount(used) && backed_pages == popcount(backed);  // 1
+  }
+};
+static_assert(sizeof(Chunk) == 4 * kCacheLineBytes && std::is_trivial_v<Chunk>);
+
+}  // namespace ream::page

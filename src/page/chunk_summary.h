@@ -1,0 +1,85 @@
+// The summary of one chunk: computed from its bits, or derived from the summary before a change.
+//
+// A change of one run rarely needs the whole chunk. Freed pages join the free run around them, so
+// the new summary follows from the old one and that run's ends. Allocated pages split one run; only
+// if that was a longest one, and what else is free might be longer than the rest of it, does the
+// whole chunk have to be read again.
+//
+// Thread safety: reads only.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+
+#include "page/chunk_bits.h"
+#include "page/summary.h"
+
+namespace ream::page {
+
+// Longest run of ones that is longer than `longest`, or `longest`. REQUIRES: longest <= 64.
+constexpr unsigned longest_run_above(std::uint64_t x, unsigned longest) noexcept {
+  if (longest >= kWordPages) return longest;
+  x = starts_of_runs(x, longest + 1);
+  while (x != 0) {
+    ++longest;
+    x &= x >> 1;
+  }
+  return longest;
+}
+
+// First the runs that touch word borders, in one pass; a run inside a word is at most 62 long, and
+// is looked for only while it could win.
+constexpr Summary summarize(const ChunkBits& used) noexcept {
+  unsigned first = kChunkPages;  // free pages at the low end
+  unsigned longest = 0;
+  unsigned run = 0;  // free pages directly below the current word
+  for (unsigned w = 0; w < kChunkWords; ++w) {
+    const std::uint64_t x = used[w];
+    if (x == 0) {
+      run += kWordPages;
+      continue;
+    }
+    run += static_cast<unsigned>(std::countr_zero(x));
+    first = first == kChunkPages ? run : first;
+    longest = std::max(longest, run);
+    run = static_cast<unsigned>(std::countl_zero(x));
+  }
+  if (first == kChunkPages) return Summary::of_all_free(kLogChunkPages);
+  longest = std::max(longest, run);
+  if (longest < kWordPages - 2) {
+    for (const std::uint64_t x : used) longest = longest_run_above(~x, longest);
+  }
+  return Summary::pack(first, longest, run);
+}
+
+// The summary after pages [i, i + n) were freed, from the one before. `used` is after the change.
+constexpr Summary after_free(Summary before, const ChunkBits& used, unsigned i,
+                             unsigned n) noexcept {
+  const unsigned begin = i - clear_below(used, i);
+  const unsigned limit = i + n + clear_above(used, i + n);
+  const std::uint64_t run = limit - begin;
+  const Runs old = before.unpack_small();
+  return Summary::pack(begin == 0 ? run : old.start, std::max(old.max, run),
+                       limit == kChunkPages ? run : old.end);
+}
+
+// The summary after pages [i, i + n) were allocated, from the one before. `used` is after the
+// change, `free_pages` what is then free in the chunk. The pages lay in one free run [begin,
+// limit).
+constexpr Summary after_alloc(Summary before, const ChunkBits& used, unsigned i, unsigned n,
+                              unsigned free_pages) noexcept {
+  if (free_pages == 0) return Summary();
+  const unsigned below = clear_below(used, i);
+  const unsigned above = clear_above(used, i + n);
+  const Runs old = before.unpack_small();
+  const std::uint64_t start = below == i ? below : old.start;
+  const std::uint64_t end = i + n + above == kChunkPages ? above : old.end;
+  if (below + n + above < old.max) return Summary::pack(start, old.max, end);  // not a longest run
+  const unsigned rest = std::max(below, above);
+  // All other runs together are no longer than the rest of this one.
+  if (free_pages - below - above <= rest) return Summary::pack(start, rest, end);
+  return summarize(used);
+}
+
+}  // namespace ream::page

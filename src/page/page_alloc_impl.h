@@ -1,0 +1,476 @@
+// Definitions of PageAlloc: life, allocation, free, search. Included by page_alloc.h.
+#pragma once
+
+#include <algorithm>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "page/chunk_summary.h"
+#include "page/page_alloc.h"
+
+namespace ream::page {
+
+// ---- Life ------------------------------------------------------------------------------------
+
+template <class G>
+InitResult PageAlloc<G>::init(const Environment& env, Addr window_base) noexcept {
+  if (env.reserve == nullptr || env.commit == nullptr || env.release == nullptr) {
+    return InitResult::kBadEnvironment;
+  }
+  if constexpr (G::kBase == WindowBase::kZero) {
+    if (window_base != Addr()) return InitResult::kMisalignedBase;
+  }
+  if (!is_aligned(window_base.n, G::kMaxAlignPages << G::kPageShift)) {
+    return InitResult::kMisalignedBase;
+  }
+  const Bytes bytes =
+      SummaryTree<G>::reservation() + ChunkTable<G>::reservation() + ChunkSet<G>::reservation();
+  env_ = env;
+  if (!reservation_.reserve(env_, bytes)) return InitResult::kNoMetadata;
+  window_ = Window<G>(window_base);
+  tree_.init(reservation_);
+  chunks_.init(reservation_);
+  candidates_.init(reservation_);
+  ranges_.init(env_);
+  return InitResult::kOk;
+}
+
+template <class G>
+void PageAlloc<G>::release() noexcept {
+  for (const AddrRange& r : ranges_) {
+    chunks_.release(env_, r.base.n >> G::kLogChunkBytes, r.limit.n >> G::kLogChunkBytes);
+  }
+  ranges_.release();
+  reservation_.release(env_);
+  chunks_ = {};
+  tree_ = {};
+  candidates_ = {};
+  search_ = kNoPageIndex;
+  refused_ = kNothingRefused;
+  free_pages_ = unscavenged_ = Pages();
+  known_lo_ = known_hi_ = PageIndex();
+  stats_ = {};
+  committed_ = chunk_bytes_ = Bytes();
+  huge_refused_ = 0;
+}
+
+template <class G>
+GrowResult PageAlloc<G>::grow(Addr base, Bytes bytes) noexcept {
+  constexpr std::uint64_t kWindowBytes = 1ULL << G::kAddressBits;
+  const std::uint64_t offset = window_.offset(base);
+  if (offset >= kWindowBytes || bytes.n > kWindowBytes - offset) return GrowResult::kOutOfWindow;
+  const std::uint64_t lo = offset >> G::kLogChunkBytes;
+  const std::uint64_t hi = div_ceil(offset + bytes.n, G::kChunkBytes);
+  if (bytes == Bytes()) return GrowResult::kOk;
+
+  const AddrRange range{Addr(lo << G::kLogChunkBytes), Addr(hi << G::kLogChunkBytes)};
+  if (ranges_.overlaps(range)) return GrowResult::kOverlap;
+  Growth growth{lo, hi};
+  const std::uint64_t above = ranges_.find_succ(range.base);
+  if (above > 0) {
+    growth.has_below = true;
+    growth.last_below = (ranges_[above - 1].limit.n >> G::kLogChunkBytes) - 1;
+  }
+  if (above < ranges_.size()) {
+    growth.has_above = true;
+    growth.first_above = ranges_[above].base.n >> G::kLogChunkBytes;
+  }
+  if (!ranges_.reserve_one() || !cover(growth)) return GrowResult::kNoMetadata;
+
+  REAM_CHECK(ranges_.add(range));
+  tree_.grow(ChunkIndex{lo}, ChunkIndex{hi});
+  free_pages_ += Pages((hi - lo) << kLogChunkPages);
+  search_ = std::min(search_, first_page(ChunkIndex{lo}));
+  refused_ = kNothingRefused;
+  if (huge_) advise_huge(lo, hi);
+  REAM_AUDIT(is_valid_around(first_page(ChunkIndex{lo}), (hi - lo) << kLogChunkPages));
+  return GrowResult::kOk;
+}
+
+// Memory that was committed before one of these fails stays committed, and serves a later growth.
+template <class G>
+bool PageAlloc<G>::cover(const Growth& growth) noexcept {
+  return tree_.cover(env_, growth, committed_) &&
+         chunks_.cover(env_, growth, committed_, chunk_bytes_) &&
+         candidates_.cover(env_, growth, committed_);
+}
+
+// ---- Ranges of pages -------------------------------------------------------------------------
+
+template <class G>
+typename PageAlloc<G>::PageRange PageAlloc<G>::to_pages(Addr base, Pages n) const noexcept {
+  const std::uint64_t offset = window_.offset(base);
+  const std::uint64_t first = offset >> G::kPageShift;
+  const bool ok = first < G::kTotalPages && n.n - 1 < G::kTotalPages - first &&
+                  is_aligned(offset, G::kPageBytes);
+  return {PageIndex{first}, n.n, ok};
+}
+
+template <class G>
+bool PageAlloc<G>::is_grown(PageIndex first, std::uint64_t n) const noexcept {
+  if (known_lo_ <= first && first.n + n <= known_hi_.n) return true;
+  const Addr base(first.n << G::kPageShift);
+  const std::uint64_t above = ranges_.find_succ(base);
+  if (above == 0) return false;
+  const AddrRange& r = ranges_[above - 1];
+  if (base + Bytes(n << G::kPageShift) > r.limit) return false;
+  known_lo_ = PageIndex{r.base.n >> G::kPageShift};
+  known_hi_ = PageIndex{r.limit.n >> G::kPageShift};
+  return true;
+}
+
+template <class G>
+template <class Visit>
+void PageAlloc<G>::for_each_part(PageIndex first, std::uint64_t n, Visit visit) noexcept {
+  const PageIndex end{first.n + n};
+  while (first < end) {
+    const unsigned i = first.in_chunk();
+    const auto part =
+        static_cast<unsigned>(std::min<std::uint64_t>(kChunkPages - i, end.n - first.n));
+    visit(first.chunk(), i, part);
+    first = first + Pages(part);
+  }
+}
+
+// Whether pages are grown and free; those of a leased chunk are not.
+template <class G>
+bool PageAlloc<G>::is_free(PageIndex first, std::uint64_t n) const noexcept {
+  if (!is_grown(first, n)) return false;
+  bool free = true;
+  for_each_part(first, n, [&](ChunkIndex c, unsigned i, unsigned part) noexcept {
+    const Chunk& chunk = chunks_.at(c);
+    free = free && !chunk.is_leased() && all_clear(chunk.used, i, part);
+  });
+  return free;
+}
+
+// Whether pages are grown and in use; those of a leased chunk are not.
+template <class G>
+bool PageAlloc<G>::is_in_use(PageIndex first, std::uint64_t n) const noexcept {
+  if (!is_grown(first, n)) return false;
+  bool used = true;
+  for_each_part(first, n, [&](ChunkIndex c, unsigned i, unsigned part) noexcept {
+    const Chunk& chunk = chunks_.at(c);
+    used = used && !chunk.is_leased() && all_set(chunk.used, i, part);
+  });
+  return used;
+}
+
+// ---- Taking ----------------------------------------------------------------------------------
+
+// Marks free pages in use.
+template <class G>
+Allocation PageAlloc<G>::take(PageIndex first, std::uint64_t n) noexcept {
+  const ChunkIndex c = first.chunk();
+  const unsigned i = first.in_chunk();
+  std::uint64_t scavenged = 0;
+  if (i + n <= kChunkPages) {
+    Chunk& chunk = chunks_.at(c);
+    if (chunk.used_pages == 0) tree_.push_down(c);
+    const auto pages = static_cast<unsigned>(n);
+    scavenged = chunk.allocate(i, pages);
+    tree_.change_leaf(c, after_alloc(tree_.leaf(c), chunk.used, i, pages, chunk.free_pages()));
+  } else {
+    scavenged = take_across(first, n);
+  }
+  free_pages_ -= Pages(n);
+  unscavenged_ -= Pages(n - scavenged);
+  REAM_AUDIT(is_valid_around(first, n));
+  return {window_.addr_of(first), Bytes(scavenged << G::kPageShift), true};
+}
+
+// Chunks between the first and the last are taken whole.
+template <class G>
+std::uint64_t PageAlloc<G>::take_across(PageIndex first, std::uint64_t n) noexcept {
+  const PageIndex end{first.n + n - 1};
+  const ChunkIndex lo = first.chunk();
+  const ChunkIndex hi = end.chunk();
+  Chunk& low = chunks_.at(lo);
+  Chunk& high = chunks_.at(hi);
+  if (low.used_pages == 0) tree_.push_down(lo);
+  if (high.used_pages == 0) tree_.push_down(hi);
+
+  std::uint64_t scavenged = 0;
+  for_each_part(first, n, [&](ChunkIndex c, unsigned i, unsigned part) noexcept {
+    scavenged += chunks_.at(c).allocate(i, part);
+  });
+  const unsigned low_pages = kChunkPages - first.in_chunk();
+  const unsigned high_pages = end.in_chunk() + 1;
+  tree_.change_range(
+      lo, ChunkIndex{hi.n + 1},
+      after_alloc(tree_.leaf(lo), low.used, first.in_chunk(), low_pages, low.free_pages()),
+      after_alloc(tree_.leaf(hi), high.used, 0, high_pages, high.free_pages()), false);
+  return scavenged;
+}
+
+template <class G>
+Allocation PageAlloc<G>::alloc(Pages n, Pages align) noexcept {
+  if (align.n != 1) {
+    const Place at = find_aligned(n, align);
+    return at ? take(window_.page_of(at.base), n.n) : Allocation{};
+  }
+  if (n == Pages()) return {};
+  const Found at = place(n.n);
+  return at ? take(at.page, n.n) : Allocation{};
+}
+
+template <class G>
+Allocation PageAlloc<G>::alloc_range(Addr base, Pages n) noexcept {
+  const PageRange r = to_pages(base, n);
+  if (!r.ok || !is_free(r.first, r.pages)) return {};
+  return take(r.first, r.pages);
+}
+
+template <class G>
+Allocation PageAlloc<G>::try_extend(Addr base, Pages have, Pages want) noexcept {
+  const PageRange r = to_pages(base, want);
+  if (!r.ok || have == Pages() || want < have) return {};
+  const PageIndex last{r.first.n + have.n - 1};
+  if (!is_grown(last, 1) || !test_bit(chunks_.at(last.chunk()).used, last.in_chunk())) return {};
+  const std::uint64_t more = want.n - have.n;
+  if (more == 0) return {base, Bytes(), true};
+  const PageIndex next{last.n + 1};
+  if (!is_free(next, more)) return {};
+  Allocation taken = take(next, more);
+  taken.base = base;
+  return taken;
+}
+
+// ---- Giving ----------------------------------------------------------------------------------
+
+// Marks pages in use free. REQUIRES: no chunk of them is leased.
+template <class G>
+void PageAlloc<G>::give(PageIndex first, std::uint64_t n, FreeKind kind) noexcept {
+  const ChunkIndex c = first.chunk();
+  const unsigned i = first.in_chunk();
+  if (i + n <= kChunkPages) {
+    Chunk& chunk = chunks_.at(c);
+    const auto pages = static_cast<unsigned>(n);
+    chunk.free(i, pages);
+    tree_.change_leaf(c, after_free(tree_.leaf(c), chunk.used, i, pages));
+    if (kind == FreeKind::kCandidate) mark_candidate(c, chunk);
+  } else {
+    give_across(first, n, kind);
+  }
+  note_free(first, n);
+  REAM_AUDIT(is_valid_around(first, n));
+}
+
+template <class G>
+void PageAlloc<G>::give_across(PageIndex first, std::uint64_t n, FreeKind kind) noexcept {
+  const PageIndex end{first.n + n - 1};
+  const ChunkIndex lo = first.chunk();
+  const ChunkIndex hi = end.chunk();
+  for_each_part(first, n, [&](ChunkIndex c, unsigned i, unsigned part) noexcept {
+    Chunk& chunk = chunks_.at(c);
+    chunk.free(i, part);
+    if (kind == FreeKind::kCandidate) mark_candidate(c, chunk);
+  });
+  tree_.change_range(lo, ChunkIndex{hi.n + 1},
+                     after_free(tree_.leaf(lo), chunks_.at(lo).used, first.in_chunk(),
+                                kChunkPages - first.in_chunk()),
+                     after_free(tree_.leaf(hi), chunks_.at(hi).used, 0, end.in_chunk() + 1), true);
+}
+
+// Accounts for pages that became free and are backed by memory.
+template <class G>
+void PageAlloc<G>::note_free(PageIndex first, std::uint64_t pages) noexcept {
+  free_pages_ += Pages(pages);
+  unscavenged_ += Pages(pages);
+  search_ = std::min(search_, first);
+  refused_ = kNothingRefused;
+}
+
+template <class G>
+void PageAlloc<G>::mark_candidate(ChunkIndex c, Chunk& chunk) noexcept {
+  if (chunk.candidate != 0) return;
+  chunk.candidate = 1;
+  candidates_.insert(c);
+}
+
+template <class G>
+void PageAlloc<G>::unmark_candidate(ChunkIndex c, Chunk& chunk) noexcept {
+  if (chunk.candidate == 0) return;
+  chunk.candidate = 0;
+  candidates_.erase(c);
+}
+
+template <class G>
+bool PageAlloc<G>::free(Addr base, Pages n, FreeKind kind) noexcept {
+  const PageRange r = to_pages(base, n);
+  if (!r.ok) return false;
+  if (!is_in_use(r.first, r.pages)) return free_with_leases(r.first, r.pages, kind);
+  give(r.first, r.pages, kind);
+  return true;
+}
+
+template <class G>
+bool PageAlloc<G>::shrink(Addr base, Pages have, Pages want, FreeKind kind) noexcept {
+  if (want == Pages() || want > have) return false;
+  if (want == have) return to_pages(base, have).ok;
+  return free(base + Bytes(want.n << G::kPageShift), have - want, kind);
+}
+
+// ---- Search ----------------------------------------------------------------------------------
+
+// Where n pages fit first. Tries the chunk of the search address by itself: no free page lies below
+// it, so a run inside that chunk is the lowest.
+template <class G>
+typename PageAlloc<G>::Found PageAlloc<G>::place(std::uint64_t n) noexcept {
+  if (search_ == kNoPageIndex || n >= refused_) {
+    ++stats_.refused;
+    return {};
+  }
+  const ChunkIndex c = search_.chunk();
+  const Chunk& chunk = chunks_.at(c);
+  if (chunk.used_pages == 0) {  // its leaf may be stale
+    if (n > kChunkPages) return place_outside_chunk(n);
+    ++stats_.in_chunk;
+    return {first_page(c), true};
+  }
+  if (tree_.leaf(c).max_small() < n) return place_outside_chunk(n);
+  ++stats_.in_chunk;
+  const auto pages = static_cast<unsigned>(n);
+  const unsigned lowest = find_free_page(chunk.used, search_.in_chunk());
+  const unsigned i = pages == 1 ? lowest : find_run(chunk.used, pages, lowest);
+  search_ = first_page(c) + Pages(lowest);
+  return {first_page(c) + Pages(i), true};
+}
+
+template <class G>
+typename PageAlloc<G>::Found PageAlloc<G>::place_outside_chunk(std::uint64_t n) noexcept {
+  PageSearch<G> search(tree_, chunks_);
+  const ChunkIndex c = search_.chunk();
+  const Found at =
+      chunks_.at(c).used_pages == 0 ? search.first(n, first_page(c)) : search.first_after(n, c);
+  note_search(search);
+  if (at) {
+    move_search_up(n == 1 ? at.page : std::min(at.page, search.lowest_free()));
+    return at;
+  }
+  refused_ = n;
+  if (n == 1) search_ = kNoPageIndex;
+  return at;
+}
+
+// The search address may move to `page` if nothing below it is free. An entry of the tree may begin
+// below the first grown page in it.
+template <class G>
+void PageAlloc<G>::move_search_up(PageIndex page) noexcept {
+  if (page <= search_) return;
+  const auto mapped = ranges_.find_addr_greater_equal(Addr(page.n << G::kPageShift));
+  search_ = PageIndex{mapped.addr.n >> G::kPageShift};
+}
+
+template <class G>
+void PageAlloc<G>::note_search(const PageSearch<G>& search) noexcept {
+  ++stats_.searches;
+  stats_.visits += search.visits();
+  stats_.max_visits = std::max<std::uint64_t>(stats_.max_visits, search.visits());
+}
+
+// Each pass either lands on an aligned page or proves that no run begins between the aligned page
+// it asked for and the run it got.
+template <class G>
+typename PageAlloc<G>::Found PageAlloc<G>::place_aligned(std::uint64_t n,
+                                                         std::uint64_t align) noexcept {
+  Found at = place(n);
+  while (at && !is_aligned(at.page.n, align)) {
+    const PageIndex next{round_up(at.page.n, align)};
+    if (next.n >= G::kTotalPages) return {};
+    PageSearch<G> search(tree_, chunks_);
+    at = search.first(n, next);
+    note_search(search);
+  }
+  return at;
+}
+
+template <class G>
+Place PageAlloc<G>::find(Pages n) noexcept {
+  return find_aligned(n, Pages(1));
+}
+
+template <class G>
+Place PageAlloc<G>::find_aligned(Pages n, Pages align) noexcept {
+  if (n == Pages() || !is_power_of_two(align.n) || align.n > G::kMaxAlignPages) return {};
+  const Found at = place_aligned(n.n, align.n);
+  return at ? Place{window_.addr_of(at.page), true} : Place{};
+}
+
+template <class G>
+Place PageAlloc<G>::find_highest(Pages n, Addr lo, Addr hi) noexcept {
+  if (n == Pages() || ranges_.size() == 0 || hi <= lo) return {};
+  // Whole pages inside [lo, hi), cut to the window.
+  const Addr end = max_search_addr();
+  if (lo > end || hi <= window_.base()) return {};
+  const std::uint64_t low = lo <= window_.base() ? 0 : div_ceil(window_.offset(lo), G::kPageBytes);
+  const std::uint64_t high = hi > end ? G::kTotalPages : window_.offset(hi) >> G::kPageShift;
+  if (low >= high) return {};
+  PageSearch<G> search(tree_, chunks_);
+  const Found at = search.last(n.n, PageIndex{low}, PageIndex{high});
+  note_search(search);
+  return at ? Place{window_.addr_of(at.page), true} : Place{};
+}
+
+template <class G>
+Place PageAlloc<G>::find_mapped_addr(Addr addr) const noexcept {
+  const Addr from = addr < window_.base() ? Addr() : Addr(window_.offset(addr));
+  const auto next = ranges_.find_addr_greater_equal(from);
+  return next.found ? Place{Addr(window_.base().n + next.addr.n), true} : Place{};
+}
+
+// ---- Page caches -----------------------------------------------------------------------------
+
+template <class G>
+typename PageAlloc<G>::Cache PageAlloc<G>::alloc_to_cache() noexcept {
+  const Found at = place(1);
+  if (!at) return {};
+  const ChunkIndex c = at.page.chunk();
+  Chunk& chunk = chunks_.at(c);
+  if (chunk.used_pages == 0) tree_.push_down(c);
+  const unsigned w = at.page.in_chunk() / kWordPages;
+  const std::uint64_t free = ~chunk.used[w];
+  const std::uint64_t scavenged = ~chunk.backed[w];
+  const auto pages = static_cast<unsigned>(std::popcount(free));
+  const auto added = static_cast<unsigned>(std::popcount(scavenged));
+
+  chunk.used[w] = chunk.backed[w] = kAllOnes;
+  chunk.used_pages = static_cast<std::uint16_t>(chunk.used_pages + pages);
+  chunk.backed_pages = static_cast<std::uint16_t>(chunk.backed_pages + added);
+  tree_.change_leaf(c, chunk.free_pages() == 0 ? Summary() : summarize(chunk.used));
+  free_pages_ -= Pages(pages);
+  unscavenged_ -= Pages(pages - added);
+  // Nothing up to the last page of the block is free any more.
+  const PageIndex block = first_page(c) + Pages(w * kWordPages);
+  search_ = block + Pages(kWordPages - 1);
+  REAM_AUDIT(is_valid_around(block, kWordPages));
+  return {window_.addr_of(block), free, scavenged};
+}
+
+template <class G>
+void PageAlloc<G>::flush(Cache& cache, FreeKind kind) noexcept {
+  if (cache.empty()) return;
+  const PageIndex block = window_.page_of(cache.base());
+  const ChunkIndex c = block.chunk();
+  const unsigned w = block.in_chunk() / kWordPages;
+  Chunk& chunk = chunks_.at(c);
+  const auto pages = static_cast<unsigned>(std::popcount(cache.free()));
+  const auto scavenged = static_cast<unsigned>(std::popcount(cache.scavenged()));
+  if (chunk.is_leased()) {  // the lessee will find them
+    chunk.add_returned(w, cache.free());
+    cache = {};
+    return;
+  }
+  chunk.used[w] &= ~cache.free();
+  chunk.backed[w] &= ~cache.scavenged();
+  chunk.used_pages = static_cast<std::uint16_t>(chunk.used_pages - pages);
+  chunk.backed_pages = static_cast<std::uint16_t>(chunk.backed_pages - scavenged);
+  tree_.change_leaf(c, summarize(chunk.used));
+  note_free(block, pages);
+  unscavenged_ -= Pages(scavenged);
+  if (kind == FreeKind::kCandidate && chunk.unscavenged_pages() > 0) mark_candidate(c, chunk);
+  cache = {};
+  REAM_AUDIT(is_valid_around(block, kWordPages));
+}
+
+}  // namespace ream::page

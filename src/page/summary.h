@@ -1,0 +1,139 @@
+// What the tree knows of a region: how many pages are free at its low end (start), in its longest
+// free run (max) and at its high end (end).
+//
+//   63        62 ........ 42 41 ........ 21 20 ......... 0
+//   all free  end            max            start           (21 bits each)
+//
+// Each number is below 2^21, or all three are 2^21, which is written as the top bit alone. A region
+// with no free page is 0.
+//
+// Thread safety: plain values.
+//
+// Invariants (is_possible, checked where trees are walked):
+//  1. start <= max and end <= max.
+//  2. If one of the three is the size of the region, all are.
+//  3. Unless the region is all free, start + end is at most its size less one, and with max it does
+//     not exceed the pages there are: max == start, max == end, or start + max + end <= size - 2.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "page/geometry.h"
+
+namespace ream::page {
+
+// The three numbers unpacked; also the form in which the crown stores them (its regions exceed
+// 2^21).
+struct Runs {
+  std::uint64_t start = 0;
+  std::uint64_t max = 0;
+  std::uint64_t end = 0;
+  friend constexpr bool operator==(const Runs&, const Runs&) noexcept = default;
+};
+
+constexpr Runs all_free(unsigned log_pages) noexcept {
+  const std::uint64_t pages = 1ULL << log_pages;
+  return {pages, pages, pages};
+}
+
+class Summary {
+ public:
+  constexpr Summary() noexcept = default;
+
+  // If max is 2^21 the others are taken to be as well; else each is kept modulo 2^21.
+  [[nodiscard]] static constexpr Summary pack(std::uint64_t start, std::uint64_t max,
+                                              std::uint64_t end) noexcept {
+    if (max == kMaxPages) return Summary(kAllFree);
+    return Summary((start & kMask) | (max & kMask) << kLogMaxPackedPages |
+                   (end & kMask) << (2 * kLogMaxPackedPages));
+  }
+  [[nodiscard]] static constexpr Summary pack(const Runs& r) noexcept {
+    return pack(r.start, r.max, r.end);
+  }
+  [[nodiscard]] static constexpr Summary of_all_free(unsigned log_pages) noexcept {
+    return pack(page::all_free(log_pages));
+  }
+  [[nodiscard]] static constexpr Summary from_bits(std::uint64_t bits) noexcept {
+    return Summary(bits);
+  }
+
+  [[nodiscard]] constexpr std::uint64_t bits() const noexcept { return bits_; }
+  [[nodiscard]] constexpr bool is_full() const noexcept { return bits_ == 0; }
+
+  [[nodiscard]] constexpr std::uint64_t start() const noexcept { return field(0); }
+  [[nodiscard]] constexpr std::uint64_t max() const noexcept { return field(kLogMaxPackedPages); }
+  [[nodiscard]] constexpr std::uint64_t end() const noexcept {
+    return field(2 * kLogMaxPackedPages);
+  }
+  [[nodiscard]] constexpr Runs unpack() const noexcept { return {start(), max(), end()}; }
+
+  // The same for a region below 2^21 pages, where the top bit is never set.
+  [[nodiscard]] constexpr Runs unpack_small() const noexcept {
+    return {bits_ & kMask, bits_ >> kLogMaxPackedPages & kMask, bits_ >> (2 * kLogMaxPackedPages)};
+  }
+  [[nodiscard]] constexpr std::uint64_t max_small() const noexcept {
+    return bits_ >> kLogMaxPackedPages & kMask;
+  }
+
+  friend constexpr bool operator==(Summary, Summary) noexcept = default;
+
+ private:
+  static constexpr std::uint64_t kMaxPages = 1ULL << kLogMaxPackedPages;
+  static constexpr std::uint64_t kMask = kMaxPages - 1;
+  static constexpr std::uint64_t kAllFree = 1ULL << 63;
+
+  explicit constexpr Summary(std::uint64_t bits) noexcept : bits_(bits) {}
+
+  [[nodiscard]] constexpr std::uint64_t field(unsigned shift) const noexcept {
+    return (bits_ & kAllFree) != 0 ? kMaxPages : bits_ >> shift & kMask;
+  }
+
+  std::uint64_t bits_ = 0;
+};
+static_assert(sizeof(Summary) == 8);
+
+constexpr Runs unpack(Summary s) noexcept { return s.unpack(); }
+constexpr const Runs& unpack(const Runs& r) noexcept { return r; }
+
+constexpr bool is_possible(const Runs& r, unsigned log_pages) noexcept {
+  const std::uint64_t pages = 1ULL << log_pages;
+  if (r.start > r.max || r.end > r.max) return false;                                 // 1
+  if (r.max >= pages) return r == all_free(log_pages);                                // 2
+  if (r.start + r.end > pages - 1) return false;                                      // 3
+  return r.max == r.start || r.max == r.end || r.start + r.max + r.end + 2 <= pages;  // 3
+}
+
+// Adds the region `right` of `right_pages` to the running summary `sum` of the `left_pages` before
+// it.
+constexpr void append(Runs& sum, std::uint64_t left_pages, const Runs& right,
+                      std::uint64_t right_pages) noexcept {
+  const std::uint64_t joined = sum.end + right.start;
+  sum.start += sum.start == left_pages ? right.start : 0;
+  sum.max = sum.max > joined ? sum.max : joined;
+  sum.max = sum.max > right.max ? sum.max : right.max;
+  sum.end = right.end + (right.end == right_pages ? sum.end : 0);
+}
+
+// Neighbours of 2^log_pages pages each -> the region they make up. REQUIRES: count > 0.
+template <class Entry>
+constexpr Runs merge_summaries(const Entry* entries, std::uint64_t count,
+                               unsigned log_pages) noexcept {
+  Runs sum = unpack(entries[0]);
+  for (std::uint64_t i = 1; i < count; ++i) {
+    append(sum, i << log_pages, unpack(entries[i]), 1ULL << log_pages);
+  }
+  return sum;
+}
+
+// The same for regions below 2^21 pages.
+template <unsigned kCount>
+constexpr Summary merge_small(const Summary* entries, unsigned log_pages) noexcept {
+  Runs sum = entries[0].unpack_small();
+  for (unsigned i = 1; i < kCount; ++i) {
+    append(sum, std::uint64_t{i} << log_pages, entries[i].unpack_small(), 1ULL << log_pages);
+  }
+  return Summary::pack(sum);
+}
+
+}  // namespace ream::page

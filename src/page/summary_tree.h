@@ -1,0 +1,165 @@
+// The implicit radix tree over chunks, and the crown over its root.
+//
+//   rank 0          one summary a chunk (the leaves; level kLevels - 1)
+//   rank r          one summary for 8 (or 2^kRankBlockBits) entries of rank r - 1
+//   rank kLevels-1  the root, level 0: up to 2^23 entries of at most 2^21 pages
+//   crown           ranks of fan-out 8 above the root, unpacked, since their regions exceed 2^21
+//
+// A block is the set of entries under one parent. A search climbs and descends over at most 8
+// entries a rank, so its cost does not depend on the size of the address space.
+//
+// What an all-free entry covers is not looked at. Growing memory and freeing large ranges write
+// only the highest entries that the range covers; what lies below them is stale until push_down()
+// writes it, which is due before the first page is taken from a chunk that is all free.
+//
+// Thread safety: the owner's lock.
+//
+// Invariants (is_valid):
+//  1. Unless a higher entry on its path is all free, an entry is exact: the merge of its block
+//  below,
+//     or for a leaf the summary of its chunk (0 while the chunk is leased or not grown).
+//  2. Memory is committed for every block under an entry that is not 0.
+//
+// Lifetime: in the allocator's reservation, committed as the window grows.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "base/annotate.h"
+#include "base/bits.h"
+#include "base/check.h"
+#include "base/root_access.h"
+#include "page/geometry.h"
+#include "page/meta_array.h"
+#include "page/summary.h"
+
+namespace ream::page {
+
+template <class G>
+class SummaryTree {
+ public:
+  static constexpr unsigned kTop = G::kRanks - 1;
+
+  [[nodiscard]] static constexpr Bytes reservation() noexcept;
+  void init(MetaReservation& reservation) noexcept;
+  [[nodiscard]] bool cover(const Environment& env, const Growth& growth, Bytes& committed) noexcept;
+
+  [[nodiscard]] Summary& leaf(ChunkIndex c) const noexcept { return packed_[0][c.n]; }
+  [[nodiscard]] Runs at(unsigned rank, std::uint64_t i) const noexcept {
+    return rank < G::kLevels ? packed_[rank][i].unpack() : crown_[rank - G::kLevels][i];
+  }
+
+  // Where the path from the top to a chunk ends: at the first entry that is full or all free, else
+  // at the leaf. Safe for every chunk of the window.
+  struct Position {
+    unsigned rank = 0;
+    std::uint64_t index = 0;
+    Runs runs{};
+  };
+  [[nodiscard]] Position locate(ChunkIndex c) const noexcept;
+
+  // What an entry would say if nothing were left stale.
+  [[nodiscard]] Runs summary_of(unsigned rank, std::uint64_t i) const noexcept;
+
+  // Writes what is stale on the path to a chunk, so that its leaf may change.
+  REAM_COLD void push_down(ChunkIndex c) noexcept;
+
+  // A leaf that is exact becomes `now`; everything above follows, as far as it changes.
+  void change_leaf(ChunkIndex c, Summary now) noexcept {
+    const Summary old = leaf(c);
+    if (old == now) return;
+    leaf(c) = now;
+    climb<1>(c, old, now);
+  }
+
+  // Chunks [lo, hi), at least two: the leaf of the first and of the last, and what all between
+  // become (all free or full). REQUIRES: the first and the last leaf are exact.
+  void change_range(ChunkIndex lo, ChunkIndex hi, Summary first, Summary last,
+                    bool free_between) noexcept;
+
+  // Chunks [lo, hi), not known before, are all free. Costs a few stores a rank, however many they
+  // are.
+  void grow(ChunkIndex lo, ChunkIndex hi) noexcept;
+
+  // Invariant 1 for the entry at (rank, index) and its block below. REQUIRES: rank > 0.
+  [[nodiscard]] bool is_valid_above(unsigned rank, std::uint64_t index) const noexcept;
+
+ private:
+  friend struct inspect::RootAccess;
+
+  static constexpr unsigned kCrownRanks = G::kRanks - G::kLevels;
+
+  [[nodiscard]] static constexpr std::uint64_t index_at(unsigned rank, ChunkIndex c) noexcept {
+    return c.n >> (G::kRankLogPages[rank] - kLogChunkPages);
+  }
+
+  template <unsigned kRank>
+  void climb(ChunkIndex c, Summary old, Summary now) noexcept;
+  template <unsigned kRank>
+  [[nodiscard]] static bool lift(Summary& parent, Summary old, Summary now) noexcept;
+  template <unsigned kRank>
+  [[nodiscard]] Summary merge_block_below(std::uint64_t i) const noexcept;
+  void climb_crown(ChunkIndex c) noexcept;
+
+  [[nodiscard]] Runs merge_at(unsigned rank, std::uint64_t i) const noexcept;
+  bool store(unsigned rank, std::uint64_t i, const Runs& runs) noexcept;
+  void fill(unsigned rank, std::uint64_t lo, std::uint64_t hi, bool free) noexcept;
+
+  std::array<MetaArray<Summary>, G::kLevels> packed_{};
+  std::array<MetaArray<Runs>, kCrownRanks> crown_{};
+};
+
+// The rule that spares most merges. If a child keeps its start and its end, only its max matters to
+// the parent: it raises the parent's, or leaves it alone unless it was the one that set it.
+// False when the block has to be merged.
+template <class G>
+template <unsigned kRank>
+bool SummaryTree<G>::lift(Summary& parent, Summary old, Summary now) noexcept {
+  const Runs was = old.unpack_small();
+  const Runs is = now.unpack_small();
+  if (was.start != is.start || was.end != is.end) return false;
+  const Runs p = parent.unpack();
+  if (is.max > p.max) {
+    parent = Summary::pack(p.start, is.max, p.end);
+    return true;
+  }
+  return was.max < p.max;
+}
+
+template <class G>
+template <unsigned kRank>
+Summary SummaryTree<G>::merge_block_below(std::uint64_t i) const noexcept {
+  constexpr unsigned kBits = G::kRankBlockBits[kRank - 1];
+  return merge_small<1u << kBits>(packed_[kRank - 1].data() + (i << kBits),
+                                  G::kRankLogPages[kRank - 1]);
+}
+
+// Entries below the root never cover 2^21 pages, so they are unpacked without looking for the top
+// bit.
+template <class G>
+template <unsigned kRank>
+void SummaryTree<G>::climb(ChunkIndex c, Summary old, Summary now) noexcept {
+  if constexpr (kRank < G::kLevels) {
+    const std::uint64_t i = index_at(kRank, c);
+    Summary& parent = packed_[kRank][i];
+    const Summary before = parent;
+    if (!lift<kRank>(parent, old, now)) parent = merge_block_below<kRank>(i);
+    if (parent != before) climb<kRank + 1>(c, before, parent);
+  } else if constexpr (kCrownRanks > 0) {
+    climb_crown(c);
+  }
+}
+
+template <class G>
+void SummaryTree<G>::climb_crown(ChunkIndex c) noexcept {
+  for (unsigned rank = G::kLevels; rank < G::kRanks; ++rank) {
+    const std::uint64_t i = index_at(rank, c);
+    if (!store(rank, i, merge_at(rank, i))) return;
+  }
+}
+
+}  // namespace ream::page
+
+#include "page/summary_tree_impl.h"

@@ -1,0 +1,167 @@
+// Definitions of SummaryTree that are not on the way of a single page. Included by summary_tree.h.
+#pragma once
+
+#include "page/summary_tree.h"
+
+namespace ream::page {
+
+template <class G>
+constexpr Bytes SummaryTree<G>::reservation() noexcept {
+  Bytes sum{};
+  for (unsigned r = 0; r < G::kRanks; ++r) {
+    sum += r < G::kLevels ? MetaArray<Summary>::reservation(G::rank_entries(r))
+                          : MetaArray<Runs>::reservation(G::rank_entries(r));
+  }
+  return sum;
+}
+
+template <class G>
+void SummaryTree<G>::init(MetaReservation& reservation) noexcept {
+  for (unsigned r = 0; r < G::kRanks; ++r) {
+    const unsigned log_chunks = G::kRankLogPages[r] - kLogChunkPages;
+    const std::uint64_t count = G::rank_entries(r);
+    if (r < G::kLevels)
+      packed_[r] = reservation.template take<Summary>(count, log_chunks);
+    else
+      crown_[r - G::kLevels] = reservation.template take<Runs>(count, log_chunks);
+  }
+}
+
+template <class G>
+bool SummaryTree<G>::cover(const Environment& env, const Growth& growth,
+                           Bytes& committed) noexcept {
+  for (const auto& level : packed_) {
+    if (!level.cover(env, growth, committed)) return false;
+  }
+  for (const auto& level : crown_) {
+    if (!level.cover(env, growth, committed)) return false;
+  }
+  return true;
+}
+
+template <class G>
+typename SummaryTree<G>::Position SummaryTree<G>::locate(ChunkIndex c) const noexcept {
+  for (unsigned rank = kTop;; --rank) {
+    const std::uint64_t i = index_at(rank, c);
+    const Runs runs = at(rank, i);
+    if (rank == 0 || runs.max == 0 || runs.max == 1ULL << G::kRankLogPages[rank]) {
+      return {rank, i, runs};
+    }
+  }
+}
+
+template <class G>
+Runs SummaryTree<G>::summary_of(unsigned rank, std::uint64_t i) const noexcept {
+  const ChunkIndex first{i << (G::kRankLogPages[rank] - kLogChunkPages)};
+  for (unsigned above = kTop; above > rank; --above) {
+    const Runs runs = at(above, index_at(above, first));
+    if (runs.max == 0) return {};
+    if (runs.max == 1ULL << G::kRankLogPages[above]) return all_free(G::kRankLogPages[rank]);
+  }
+  return at(rank, i);
+}
+
+template <class G>
+void SummaryTree<G>::push_down(ChunkIndex c) noexcept {
+  for (unsigned rank = kTop; rank > 0; --rank) {
+    const std::uint64_t i = index_at(rank, c);
+    if (at(rank, i).max != 1ULL << G::kRankLogPages[rank]) continue;
+    const unsigned bits = G::kRankBlockBits[rank - 1];
+    fill(rank - 1, i << bits, (i + 1) << bits, true);
+  }
+}
+
+// Entries strictly between those of the first and the last chunk are uniform at every rank; the two
+// at the edges are merged.
+template <class G>
+void SummaryTree<G>::change_range(ChunkIndex lo, ChunkIndex hi, Summary first, Summary last,
+                                  bool free_between) noexcept {
+  const ChunkIndex end{hi.n - 1};
+  leaf(lo) = first;
+  leaf(end) = last;
+  fill(0, lo.n + 1, end.n, free_between);
+  for (unsigned rank = 1; rank <= kTop; ++rank) {
+    const std::uint64_t a = index_at(rank, lo);
+    const std::uint64_t b = index_at(rank, end);
+    bool changed = store(rank, a, merge_at(rank, a));
+    if (a != b) {
+      changed |= store(rank, b, merge_at(rank, b));
+      fill(rank, a + 1, b, free_between);
+    }
+    if (!changed && b - a <= 1) return;
+  }
+}
+
+template <class G>
+void SummaryTree<G>::grow(ChunkIndex lo, ChunkIndex hi) noexcept {
+  for (unsigned rank = 0; rank <= kTop; ++rank) {
+    // Entries [a, b) are covered wholly; those whose whole block is covered may stay stale.
+    const unsigned log_chunks = G::kRankLogPages[rank] - kLogChunkPages;
+    const std::uint64_t entry = 1ULL << log_chunks;
+    const std::uint64_t a = round_up(lo.n, entry) >> log_chunks;
+    const std::uint64_t b = hi.n >> log_chunks;
+    if (a < b) {
+      const std::uint64_t block = rank == kTop ? 0 : 1ULL << G::kRankBlockBits[rank];
+      const std::uint64_t whole_a = block == 0 ? b : round_up(a, block);
+      const std::uint64_t whole_b = block == 0 ? b : round_down(b, block);
+      if (whole_a < whole_b) {
+        fill(rank, a, whole_a, true);
+        fill(rank, whole_b, b, true);
+      } else {
+        fill(rank, a, b, true);
+      }
+    }
+    // Entries covered in part, at most two, are merged from what was written below.
+    const std::uint64_t first = lo.n >> log_chunks;
+    const std::uint64_t last = (hi.n - 1) >> log_chunks;
+    if (!is_aligned(lo.n, entry)) store(rank, first, merge_at(rank, first));
+    if (!is_aligned(hi.n, entry)) store(rank, last, merge_at(rank, last));
+  }
+}
+
+template <class G>
+bool SummaryTree<G>::is_valid_above(unsigned rank, std::uint64_t index) const noexcept {
+  const Runs runs = at(rank, index);
+  if (!is_possible(runs, G::kRankLogPages[rank])) return false;
+  if (runs == all_free(G::kRankLogPages[rank])) return true;  // below is stale
+  return runs == merge_at(rank, index);                       // 1
+}
+
+template <class G>
+Runs SummaryTree<G>::merge_at(unsigned rank, std::uint64_t i) const noexcept {
+  const unsigned bits = G::kRankBlockBits[rank - 1];
+  const unsigned log_pages = G::kRankLogPages[rank - 1];
+  const std::uint64_t first = i << bits;
+  if (rank <= G::kLevels) {
+    return merge_summaries(packed_[rank - 1].data() + first, 1ULL << bits, log_pages);
+  }
+  return merge_summaries(crown_[rank - 1 - G::kLevels].data() + first, 1ULL << bits, log_pages);
+}
+
+// False when the entry had that value.
+template <class G>
+bool SummaryTree<G>::store(unsigned rank, std::uint64_t i, const Runs& runs) noexcept {
+  if (rank < G::kLevels) {
+    const Summary now = Summary::pack(runs);
+    if (packed_[rank][i] == now) return false;
+    packed_[rank][i] = now;
+    return true;
+  }
+  Runs& entry = crown_[rank - G::kLevels][i];
+  if (entry == runs) return false;
+  entry = runs;
+  return true;
+}
+
+template <class G>
+void SummaryTree<G>::fill(unsigned rank, std::uint64_t lo, std::uint64_t hi, bool free) noexcept {
+  const Runs runs = free ? all_free(G::kRankLogPages[rank]) : Runs{};
+  if (rank < G::kLevels) {
+    std::fill(packed_[rank].data() + lo, packed_[rank].data() + hi, Summary::pack(runs));
+  } else {
+    auto& level = crown_[rank - G::kLevels];
+    std::fill(level.data() + lo, level.data() + hi, runs);
+  }
+}
+
+}  // namespace ream::page
