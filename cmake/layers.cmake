@@ -20,6 +20,11 @@ function(ream_drop_other_systems list_name)
   set(${list_name} "${kept}" PARENT_SCOPE)
 endfunction()
 
+# The one file that catches (a new handler may throw where the caller asked for null). It names the C++
+# runtime weakly in assembler, which only holds within its own object: no LTO.
+set_source_files_properties(src/abi/operator_new_nothrow.cc PROPERTIES
+  COMPILE_OPTIONS "-fexceptions;$<$<BOOL:${REAM_LTO}>:-fno-lto>")
+
 set(REAM_LAYERS "")
 foreach(line IN LISTS layer_lines)
   string(REGEX MATCHALL "[a-z]+" words "${line}")
@@ -46,6 +51,9 @@ foreach(line IN LISTS layer_lines)
   set(REAM_CLOSURE_${layer} "${closure}")
   list(APPEND REAM_LAYERS ${layer})
 endforeach()
+
+# The one file that catches: a new handler may throw where the caller of operator new asked for null.
+set_source_files_properties(src/abi/operator_new_nothrow.cc PROPERTIES COMPILE_OPTIONS -fexceptions)
 
 # Link `target` with the objects of a layer and of those below it.
 function(ream_link_layer target layer)
