@@ -1,0 +1,6 @@
+"""What bench/compare is made of.
+
+command.py reads the arguments and builds; allocators.py finds the libraries; programs.py names the
+real programs; runs.py measures one run and interleaves many; micro.py times single pairs; report.py
+and chart.py turn samples into a table, JSON and a picture.
+"""
