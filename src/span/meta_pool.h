@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/root_access.h"
 #include "base/units.h"
 
 namespace ream {
@@ -33,6 +34,8 @@ class MetaPool {
   [[nodiscard]] Bytes used_bytes() const noexcept { return used_; }
 
  private:
+  friend struct inspect::RootAccess;
+
   struct FreeBlock {
     FreeBlock* next;
   };

@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "base/annotate.h"
+#include "base/root_access.h"
 #include "base/units.h"
 #include "span/span.h"
 
@@ -76,6 +77,8 @@ class PageMap {
   [[nodiscard]] const Leaf* const* root() const noexcept { return root_.data(); }
 
  private:
+  friend struct inspect::RootAccess;
+
   void set_page(std::uint64_t address, Span* span) noexcept;
   void set_chunks(std::uint64_t begin, std::uint64_t end, Span* span) noexcept;
 
