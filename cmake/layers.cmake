@@ -52,9 +52,6 @@ foreach(line IN LISTS layer_lines)
   list(APPEND REAM_LAYERS ${layer})
 endforeach()
 
-# The one file that catches: a new handler may throw where the caller of operator new asked for null.
-set_source_files_properties(src/abi/operator_new_nothrow.cc PROPERTIES COMPILE_OPTIONS -fexceptions)
-
 # Link `target` with the objects of a layer and of those below it.
 function(ream_link_layer target layer)
   foreach(part IN LISTS REAM_CLOSURE_${layer})
