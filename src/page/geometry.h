@@ -107,6 +107,14 @@ struct Geometry {
   }
   static_assert(kLevelLogPages[0] <= kLogMaxPackedPages, "a root entry must fit in a summary");
 
+  // Entries under one parent are committed together: they fit in the smallest step of 4 KiB.
+  static_assert([] {
+    for (unsigned l = 1; l < kLevels; ++l) {
+      if (kLevelBits[l] > 9) return false;
+    }
+    return true;
+  }());
+
   // The largest alignment of an allocation, and what a window's base is aligned to: a root entry,
   // or the whole window where that is smaller than 2^21 pages.
   static constexpr std::uint64_t kMaxAlignPages =

@@ -36,6 +36,9 @@ struct Growth {
 template <class T>
 class MetaArray {
  public:
+  static_assert(is_power_of_two(sizeof(T)) && sizeof(T) <= kCommitBytes,
+                "no element straddles granules");
+
   constexpr MetaArray() noexcept = default;
   constexpr MetaArray(T* data, std::uint64_t count, unsigned log_chunks,
                       std::uint64_t granule_bytes) noexcept

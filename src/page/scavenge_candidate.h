@@ -17,7 +17,7 @@ namespace ream::page {
 // What the OS works with, in pages of the allocator.
 struct ScavengeShape {
   unsigned physical_page = 1;  // unit of giving back; a power of two, 1 to 64
-  unsigned huge_page = 0;      // kept whole where possible; a power of two up to 512, 0 for none
+  unsigned huge_page = 0;      // kept whole where possible; a power of two, 0 for none
 };
 
 struct ScavengeRun {

@@ -93,8 +93,14 @@ class Summary {
 };
 static_assert(sizeof(Summary) == 8);
 
+// An entry of the crown, whose regions exceed 2^21 pages. A power of two in size, so that no block
+// of them straddles what is committed at once.
+struct alignas(32) CrownEntry {
+  Runs runs;
+};
+
 constexpr Runs unpack(Summary s) noexcept { return s.unpack(); }
-constexpr const Runs& unpack(const Runs& r) noexcept { return r; }
+constexpr const Runs& unpack(const CrownEntry& e) noexcept { return e.runs; }
 
 constexpr bool is_possible(const Runs& r, unsigned log_pages) noexcept {
   const std::uint64_t pages = 1ULL << log_pages;

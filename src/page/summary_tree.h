@@ -48,7 +48,7 @@ class SummaryTree {
 
   [[nodiscard]] Summary& leaf(ChunkIndex c) const noexcept { return packed_[0][c.n]; }
   [[nodiscard]] Runs at(unsigned rank, std::uint64_t i) const noexcept {
-    return rank < G::kLevels ? packed_[rank][i].unpack() : crown_[rank - G::kLevels][i];
+    return rank < G::kLevels ? packed_[rank][i].unpack() : crown_[rank - G::kLevels][i].runs;
   }
 
   // Where the path from the top to a chunk ends: at the first entry that is full or all free, else
@@ -108,7 +108,7 @@ class SummaryTree {
   void fill(unsigned rank, std::uint64_t lo, std::uint64_t hi, bool free) noexcept;
 
   std::array<MetaArray<Summary>, G::kLevels> packed_{};
-  std::array<MetaArray<Runs>, kCrownRanks> crown_{};
+  std::array<MetaArray<CrownEntry>, kCrownRanks> crown_{};
 };
 
 // The rule that spares most merges. If a child keeps its start and its end, only its max matters to

@@ -10,7 +10,7 @@ constexpr Bytes SummaryTree<G>::reservation() noexcept {
   Bytes sum{};
   for (unsigned r = 0; r < G::kRanks; ++r) {
     sum += r < G::kLevels ? MetaArray<Summary>::reservation(G::rank_entries(r))
-                          : MetaArray<Runs>::reservation(G::rank_entries(r));
+                          : MetaArray<CrownEntry>::reservation(G::rank_entries(r));
   }
   return sum;
 }
@@ -23,7 +23,7 @@ void SummaryTree<G>::init(MetaReservation& reservation) noexcept {
     if (r < G::kLevels)
       packed_[r] = reservation.template take<Summary>(count, log_chunks);
     else
-      crown_[r - G::kLevels] = reservation.template take<Runs>(count, log_chunks);
+      crown_[r - G::kLevels] = reservation.template take<CrownEntry>(count, log_chunks);
   }
 }
 
@@ -147,7 +147,7 @@ bool SummaryTree<G>::store(unsigned rank, std::uint64_t i, const Runs& runs) noe
     packed_[rank][i] = now;
     return true;
   }
-  Runs& entry = crown_[rank - G::kLevels][i];
+  Runs& entry = crown_[rank - G::kLevels][i].runs;
   if (entry == runs) return false;
   entry = runs;
   return true;
@@ -160,7 +160,7 @@ void SummaryTree<G>::fill(unsigned rank, std::uint64_t lo, std::uint64_t hi, boo
     std::fill(packed_[rank].data() + lo, packed_[rank].data() + hi, Summary::pack(runs));
   } else {
     auto& level = crown_[rank - G::kLevels];
-    std::fill(level.data() + lo, level.data() + hi, runs);
+    std::fill(level.data() + lo, level.data() + hi, CrownEntry{runs});
   }
 }
 
