@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from . import allocators, chart, instructions, micro, programs, report, runs
@@ -93,13 +94,29 @@ def run_micro(options, program, chosen):
     return 0
 
 
+def snapshot(folder):
+    """Copies what is measured out of the build, so that building again meanwhile changes nothing.
+    Returns the paths of (workloads, launcher, libream.so); the last need not exist."""
+    copies = []
+    for name in ("bench_workloads", "bench_launch", "libream.so"):
+        copy = folder / name
+        if (BUILD / name).exists():
+            shutil.copy2(BUILD / name, copy)
+        copies.append(copy)
+    return copies
+
+
 def main(argv):
     options = arguments(argv)
     if options.install:
         install()
     if not options.no_build:
         build()
-    program, launcher = BUILD / "bench_workloads", BUILD / "bench_launch"
+    with tempfile.TemporaryDirectory(prefix="ream-bench-") as folder:
+        return compare(options, *snapshot(Path(folder)))
+
+
+def compare(options, program, launcher, ream):
     data = BUILD / "bench-data"
     data.mkdir(exist_ok=True)
     workloads, missing = find_workloads(program, data, options)
@@ -107,7 +124,7 @@ def main(argv):
         for workload in workloads:
             print(f"{workload.name:<20} {workload.about}")
         return 0
-    chosen, absent = allocators.choose(options.allocators, BUILD / "libream.so")
+    chosen, absent = allocators.choose(options.allocators, ream)
     for what in [*absent, *(workload.name for workload in missing)]:
         print(f"not here, left out: {what}", file=sys.stderr)
     if options.micro:

@@ -47,9 +47,9 @@ Result grow(std::uint64_t rounds, std::size_t numerator, std::size_t denominator
   return result;
 }
 
-Result realloc_x2(double scale) { return grow(scaled(40, scale), 2, 1); }
+Result realloc_x2(double scale) { return grow(scaled(30, scale), 2, 1); }
 
-Result realloc_x1_1(double scale) { return grow(scaled(40, scale), 11, 10); }
+Result realloc_x1_1(double scale) { return grow(scaled(15, scale), 11, 10); }
 
 // Buffers of a server: many strings, each appended to in turn, so no one of them can grow into the
 // space right behind it for long.

@@ -54,7 +54,7 @@ constexpr Workload kPairs[] = {
     {"pair_32k", "malloc(32 KiB), free", pair<32 * kKiB, 40'000'000>},
     {"pair_128k", "malloc(128 KiB), free", pair<128 * kKiB, 5'000'000>},
     {"pair_1m", "malloc(1 MiB), free", pair<kMiB, 5'000'000>},
-    {"pair_8m", "malloc(8 MiB), free", pair<8 * kMiB, 1'000'000>},
+    {"pair_8m", "malloc(8 MiB), free", pair<8 * kMiB, 500'000>},
 };
 
 }  // namespace

@@ -71,7 +71,7 @@ Result replace_large_heap(double scale) {
 // store, an image pipeline or a video filter does.
 Result replace_64k_16m(double scale) {
   constexpr std::size_t kSlots = 180;  // times the mean of the sizes below, 2.9 MiB
-  const std::uint64_t count = scaled(12'000, scale);
+  const std::uint64_t count = scaled(6'000, scale);
   Rng rng(2);
   std::vector<Block> blocks(kSlots);
   Result result;
