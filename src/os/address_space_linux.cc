@@ -14,12 +14,9 @@
 #include <cerrno>
 
 #include "os/errno_keeper.h"
+#include "os/exact_map.h"
 #include "os/memory.h"
 #include "os/range_check.h"
-
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
 
 namespace ream::os {
 namespace {
@@ -127,7 +124,7 @@ Addr find_by_probing(Bytes bytes, Bytes align, std::uint64_t from) noexcept {
   for (unsigned i = 0; i < kProbes && bytes.n <= kUserLimit && from <= kUserLimit - bytes.n; ++i) {
     const Addr at(from);
     void* p = ::mmap(at.ptr(), bytes.n, PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | kMapExactly, -1, 0);
     if (p != MAP_FAILED) {
       ::munmap(p, bytes.n);
       if (p == at.ptr()) return at;

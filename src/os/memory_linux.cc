@@ -8,12 +8,9 @@
 #include <atomic>
 
 #include "os/errno_keeper.h"
+#include "os/exact_map.h"
 #include "os/memory.h"
 #include "os/range_check.h"
-
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
 
 namespace ream::os {
 namespace {
@@ -83,11 +80,10 @@ bool release(Addr base, Bytes bytes) noexcept {
   return ::munmap(base.ptr(), bytes.n) == 0;
 }
 
-// Kernels before 4.17 take MAP_FIXED_NOREPLACE for a mere hint and may map elsewhere.
 Addr map_at(Addr hint, Bytes bytes) noexcept {
   check_range(hint, bytes);
   const ErrnoKeeper keep;
-  const Addr got = map(hint, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+  const Addr got = map(hint, bytes, PROT_READ | PROT_WRITE, kMapExactly);
   if (got == hint || got == Addr()) return got;
   release(got, bytes);
   return Addr();

@@ -19,6 +19,7 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "os/exact_map.h"
 
 namespace ream::fake_os {
 namespace {
@@ -301,8 +302,7 @@ Addr map_at(Addr hint, Bytes bytes) noexcept {
   const Entry entry;
   check_range(hint, bytes);
   if (fails(Call::kMapAt) || !within_limits(bytes, bytes)) return Addr();
-  void* p =
-      ::mmap(hint.ptr(), bytes.n, PROT_READ | PROT_WRITE, kFlags | MAP_FIXED_NOREPLACE, -1, 0);
+  void* p = ::mmap(hint.ptr(), bytes.n, PROT_READ | PROT_WRITE, kFlags | os::kMapExactly, -1, 0);
   if (p == MAP_FAILED) return Addr();
   if (p != hint.ptr()) return unmap(Addr(p).n, Addr(p).n + bytes.n), Addr();
   set_state(hint, bytes, State::kCommitted);
