@@ -12,7 +12,7 @@ constexpr Bytes kSmallMappingBytes = 64_KiB;  // where the system has no more
 }  // namespace
 
 void* MetaPool::allocate(std::size_t bytes, MapMetadata map) noexcept {
-  REAM_ASSERT(bytes > 0 && bytes <= kMaxPooledBytes);
+  REAM_CHECK(bytes > 0 && bytes <= kMaxPooledBytes);
   const std::size_t rounded = round_up(bytes, kUnitBytes);
   FreeBlock*& list = free_[rounded / kUnitBytes];
   if (list != nullptr) {

@@ -18,7 +18,7 @@ namespace ream {
 class MetaPool {
  public:
   static constexpr std::size_t kUnitBytes = 64;
-  static constexpr std::size_t kMaxPooledBytes = 1024;
+  static constexpr std::size_t kMaxPooledBytes = 4096;  // the arrays of thread caches
 
   // Gives zeroed memory that is not resident until touched, or null.
   using MapMetadata = void* (*)(Bytes) noexcept;

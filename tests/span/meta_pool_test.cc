@@ -144,6 +144,16 @@ TEST_F(MetaPoolTest, AsksForLessWhereMuchIsRefused) {
   }
 }
 
+// A larger block has no free list: it must not be taken for another's.
+TEST_F(MetaPoolTest, TooLargeABlockEndsTheProgram) {
+  void* largest = allocate(MetaPool::kMaxPooledBytes);
+  ASSERT_NE(largest, nullptr);
+  pool.free(largest, MetaPool::kMaxPooledBytes);
+  EXPECT_EQ(allocate(MetaPool::kMaxPooledBytes), largest);
+  EXPECT_DEATH(static_cast<void>(allocate(MetaPool::kMaxPooledBytes + 1)), "");
+  EXPECT_DEATH(static_cast<void>(allocate(0)), "");
+}
+
 TEST_F(MetaPoolTest, ManyBlocksTakeFewCallsOfTheSystem) {
   for (int i = 0; i < 10000; ++i) ASSERT_NE(allocate(128), nullptr);
   EXPECT_LE(source.asked.size(), 4u);
