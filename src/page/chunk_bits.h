@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "base/annotate.h"
 #include "base/bits.h"
 #include "page/geometry.h"
 
@@ -21,7 +22,7 @@ using ChunkBits = std::array<std::uint64_t, kChunkWords>;
 // Calls visit(word index, mask) for each word that [i, i + n) touches. REQUIRES: n > 0,
 // i + n <= 512.
 template <class Visit>
-constexpr void for_each_word(unsigned i, unsigned n, Visit visit) noexcept {
+REAM_INLINE constexpr void for_each_word(unsigned i, unsigned n, Visit visit) noexcept {
   const unsigned last = i + n - 1;
   const unsigned w0 = i / kWordPages;
   const unsigned w1 = last / kWordPages;
@@ -39,10 +40,10 @@ constexpr void for_each_word(unsigned i, unsigned n, Visit visit) noexcept {
 constexpr bool test_bit(const ChunkBits& bits, unsigned i) noexcept {
   return (bits[i / kWordPages] >> (i % kWordPages) & 1) != 0;
 }
-constexpr void set_range(ChunkBits& bits, unsigned i, unsigned n) noexcept {
+REAM_INLINE constexpr void set_range(ChunkBits& bits, unsigned i, unsigned n) noexcept {
   for_each_word(i, n, [&](unsigned w, std::uint64_t mask) noexcept { bits[w] |= mask; });
 }
-constexpr void clear_range(ChunkBits& bits, unsigned i, unsigned n) noexcept {
+REAM_INLINE constexpr void clear_range(ChunkBits& bits, unsigned i, unsigned n) noexcept {
   for_each_word(i, n, [&](unsigned w, std::uint64_t mask) noexcept { bits[w] &= ~mask; });
 }
 constexpr unsigned popcount_range(const ChunkBits& bits, unsigned i, unsigned n) noexcept {
@@ -52,7 +53,7 @@ constexpr unsigned popcount_range(const ChunkBits& bits, unsigned i, unsigned n)
   });
   return count;
 }
-constexpr bool all_set(const ChunkBits& bits, unsigned i, unsigned n) noexcept {
+REAM_INLINE constexpr bool all_set(const ChunkBits& bits, unsigned i, unsigned n) noexcept {
   std::uint64_t clear = 0;
   for_each_word(i, n, [&](unsigned w, std::uint64_t mask) noexcept { clear |= ~bits[w] & mask; });
   return clear == 0;
@@ -69,7 +70,7 @@ constexpr unsigned popcount(const ChunkBits& bits) noexcept {
 }
 
 // Number of clear bits directly below bit i, in [0, i].
-constexpr unsigned clear_below(const ChunkBits& bits, unsigned i) noexcept {
+REAM_INLINE constexpr unsigned clear_below(const ChunkBits& bits, unsigned i) noexcept {
   unsigned w = i / kWordPages;
   unsigned n = i % kWordPages;
   if (n != 0) {
@@ -84,7 +85,7 @@ constexpr unsigned clear_below(const ChunkBits& bits, unsigned i) noexcept {
 }
 
 // Number of clear bits from bit i upwards, in [0, 512 - i]. i may be 512.
-constexpr unsigned clear_above(const ChunkBits& bits, unsigned i) noexcept {
+REAM_INLINE constexpr unsigned clear_above(const ChunkBits& bits, unsigned i) noexcept {
   if (i == kChunkPages) return 0;
   unsigned w = i / kWordPages;
   const std::uint64_t x = bits[w] >> (i % kWordPages);

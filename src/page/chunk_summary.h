@@ -30,7 +30,7 @@ constexpr unsigned longest_run_above(std::uint64_t x, unsigned longest) noexcept
 
 // First the runs that touch word borders, in one pass; a run inside a word is at most 62 long, and
 // is looked for only while it could win.
-constexpr Summary summarize(const ChunkBits& used) noexcept {
+[[gnu::noinline]] constexpr Summary summarize(const ChunkBits& used) noexcept {
   unsigned first = kChunkPages;  // free pages at the low end
   unsigned longest = 0;
   unsigned run = 0;  // free pages directly below the current word
@@ -53,9 +53,26 @@ constexpr Summary summarize(const ChunkBits& used) noexcept {
   return Summary::pack(first, longest, run);
 }
 
+// Length of the run of pages around [i, i + n) that is bounded by pages in use within one word, the
+// range itself included whatever its bits are; 0 if the run may reach further.
+REAM_INLINE constexpr unsigned run_inside_word(const ChunkBits& used, unsigned i,
+                                               unsigned n) noexcept {
+  const unsigned begin = i % kWordPages;
+  const unsigned limit = begin + n;
+  if (limit >= kWordPages) return 0;
+  const std::uint64_t word = used[i / kWordPages];
+  const std::uint64_t below = word & ((1ULL << begin) - 1);
+  const std::uint64_t above = word >> limit;
+  if (below == 0 || above == 0) return 0;
+  return limit + static_cast<unsigned>(std::countr_zero(above)) -
+         (kWordPages - static_cast<unsigned>(std::countl_zero(below)));
+}
+
 // The summary after pages [i, i + n) were freed, from the one before. `used` is after the change.
-constexpr Summary after_free(Summary before, const ChunkBits& used, unsigned i,
-                             unsigned n) noexcept {
+REAM_INLINE constexpr Summary after_free(Summary before, const ChunkBits& used, unsigned i,
+                                         unsigned n) noexcept {
+  const unsigned inside = run_inside_word(used, i, n);
+  if (inside != 0 && inside <= before.max_small()) return before;
   const unsigned begin = i - clear_below(used, i);
   const unsigned limit = i + n + clear_above(used, i + n);
   const std::uint64_t run = limit - begin;
@@ -67,8 +84,10 @@ constexpr Summary after_free(Summary before, const ChunkBits& used, unsigned i,
 // The summary after pages [i, i + n) were allocated, from the one before. `used` is after the
 // change, `free_pages` what is then free in the chunk. The pages lay in one free run [begin,
 // limit).
-constexpr Summary after_alloc(Summary before, const ChunkBits& used, unsigned i, unsigned n,
-                              unsigned free_pages) noexcept {
+REAM_INLINE constexpr Summary after_alloc(Summary before, const ChunkBits& used, unsigned i,
+                                          unsigned n, unsigned free_pages) noexcept {
+  const unsigned inside = run_inside_word(used, i, n);
+  if (inside != 0 && inside < before.max_small()) return before;
   if (free_pages == 0) return Summary();
   const unsigned below = clear_below(used, i);
   const unsigned above = clear_above(used, i + n);

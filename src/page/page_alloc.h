@@ -256,6 +256,7 @@ class PageAlloc {
   };
   [[nodiscard]] PageRange to_pages(Addr base, Pages n) const noexcept;
   [[nodiscard]] bool is_grown(PageIndex first, std::uint64_t n) const noexcept;
+  [[nodiscard]] bool look_up_grown(PageIndex first, std::uint64_t n) const noexcept;
 
   // Calls visit(chunk, first page in it, pages) for the part of a run in each chunk.
   template <class Visit>
@@ -270,8 +271,11 @@ class PageAlloc {
   [[nodiscard]] bool is_free(PageIndex first, std::uint64_t n) const noexcept;
   [[nodiscard]] bool is_in_use(PageIndex first, std::uint64_t n) const noexcept;
   [[nodiscard]] Allocation take(PageIndex first, std::uint64_t n) noexcept;
+  [[nodiscard]] unsigned take_in_chunk(ChunkIndex c, unsigned i, unsigned n) noexcept;
   [[nodiscard]] std::uint64_t take_across(PageIndex first, std::uint64_t n) noexcept;
   void give(PageIndex first, std::uint64_t n, FreeKind kind) noexcept;
+  void give_in_chunk(ChunkIndex c, Chunk& chunk, unsigned i, unsigned n, FreeKind kind) noexcept;
+  [[nodiscard]] bool free_across(PageIndex first, std::uint64_t n, FreeKind kind) noexcept;
   void give_across(PageIndex first, std::uint64_t n, FreeKind kind) noexcept;
   void note_free(PageIndex first, std::uint64_t pages) noexcept;
   void mark_candidate(ChunkIndex c, Chunk& chunk) noexcept;

@@ -108,7 +108,11 @@ typename PageAlloc<G>::PageRange PageAlloc<G>::to_pages(Addr base, Pages n) cons
 
 template <class G>
 bool PageAlloc<G>::is_grown(PageIndex first, std::uint64_t n) const noexcept {
-  if (known_lo_ <= first && first.n + n <= known_hi_.n) return true;
+  return (known_lo_ <= first && first.n + n <= known_hi_.n) || look_up_grown(first, n);
+}
+
+template <class G>
+REAM_COLD bool PageAlloc<G>::look_up_grown(PageIndex first, std::uint64_t n) const noexcept {
   const Addr base(first.n << G::kPageShift);
   const std::uint64_t above = ranges_.find_succ(base);
   if (above == 0) return false;
@@ -144,10 +148,9 @@ bool PageAlloc<G>::is_free(PageIndex first, std::uint64_t n) const noexcept {
   return free;
 }
 
-// Whether pages are grown and in use; those of a leased chunk are not.
+// Whether grown pages are in use; those of a leased chunk are not.
 template <class G>
 bool PageAlloc<G>::is_in_use(PageIndex first, std::uint64_t n) const noexcept {
-  if (!is_grown(first, n)) return false;
   bool used = true;
   for_each_part(first, n, [&](ChunkIndex c, unsigned i, unsigned part) noexcept {
     const Chunk& chunk = chunks_.at(c);
@@ -158,25 +161,26 @@ bool PageAlloc<G>::is_in_use(PageIndex first, std::uint64_t n) const noexcept {
 
 // ---- Taking ----------------------------------------------------------------------------------
 
-// Marks free pages in use.
+// Marks free pages in use. Runs inside one chunk, nearly all, take the short way.
 template <class G>
 Allocation PageAlloc<G>::take(PageIndex first, std::uint64_t n) noexcept {
-  const ChunkIndex c = first.chunk();
   const unsigned i = first.in_chunk();
-  std::uint64_t scavenged = 0;
-  if (i + n <= kChunkPages) {
-    Chunk& chunk = chunks_.at(c);
-    if (chunk.used_pages == 0) tree_.push_down(c);
-    const auto pages = static_cast<unsigned>(n);
-    scavenged = chunk.allocate(i, pages);
-    tree_.change_leaf(c, after_alloc(tree_.leaf(c), chunk.used, i, pages, chunk.free_pages()));
-  } else {
-    scavenged = take_across(first, n);
-  }
+  const std::uint64_t scavenged = i + n <= kChunkPages
+                                      ? take_in_chunk(first.chunk(), i, static_cast<unsigned>(n))
+                                      : take_across(first, n);
   free_pages_ -= Pages(n);
   unscavenged_ -= Pages(n - scavenged);
   REAM_AUDIT(is_valid_around(first, n));
   return {window_.addr_of(first), Bytes(scavenged << G::kPageShift), true};
+}
+
+template <class G>
+REAM_INLINE unsigned PageAlloc<G>::take_in_chunk(ChunkIndex c, unsigned i, unsigned n) noexcept {
+  Chunk& chunk = chunks_.at(c);
+  if (chunk.used_pages == 0) tree_.push_down(c);
+  const unsigned scavenged = chunk.allocate(i, n);
+  tree_.change_leaf(c, after_alloc(tree_.leaf(c), chunk.used, i, n, chunk.free_pages()));
+  return scavenged;
 }
 
 // Chunks between the first and the last are taken whole.
@@ -241,19 +245,24 @@ Allocation PageAlloc<G>::try_extend(Addr base, Pages have, Pages want) noexcept 
 // Marks pages in use free. REQUIRES: no chunk of them is leased.
 template <class G>
 void PageAlloc<G>::give(PageIndex first, std::uint64_t n, FreeKind kind) noexcept {
-  const ChunkIndex c = first.chunk();
   const unsigned i = first.in_chunk();
   if (i + n <= kChunkPages) {
-    Chunk& chunk = chunks_.at(c);
-    const auto pages = static_cast<unsigned>(n);
-    chunk.free(i, pages);
-    tree_.change_leaf(c, after_free(tree_.leaf(c), chunk.used, i, pages));
-    if (kind == FreeKind::kCandidate) mark_candidate(c, chunk);
+    const ChunkIndex c = first.chunk();
+    give_in_chunk(c, chunks_.at(c), i, static_cast<unsigned>(n), kind);
   } else {
     give_across(first, n, kind);
+    note_free(first, n);
   }
-  note_free(first, n);
   REAM_AUDIT(is_valid_around(first, n));
+}
+
+template <class G>
+REAM_INLINE void PageAlloc<G>::give_in_chunk(ChunkIndex c, Chunk& chunk, unsigned i, unsigned n,
+                                             FreeKind kind) noexcept {
+  chunk.free(i, n);
+  tree_.change_leaf(c, after_free(tree_.leaf(c), chunk.used, i, n));
+  if (kind == FreeKind::kCandidate) mark_candidate(c, chunk);
+  note_free(first_page(c) + Pages(i), n);
 }
 
 template <class G>
@@ -298,9 +307,23 @@ void PageAlloc<G>::unmark_candidate(ChunkIndex c, Chunk& chunk) noexcept {
 template <class G>
 bool PageAlloc<G>::free(Addr base, Pages n, FreeKind kind) noexcept {
   const PageRange r = to_pages(base, n);
-  if (!r.ok) return false;
-  if (!is_in_use(r.first, r.pages)) return free_with_leases(r.first, r.pages, kind);
-  give(r.first, r.pages, kind);
+  if (!r.ok || !is_grown(r.first, r.pages)) return false;
+  const unsigned i = r.first.in_chunk();
+  if (i + r.pages > kChunkPages) return free_across(r.first, r.pages, kind);
+  const ChunkIndex c = r.first.chunk();
+  Chunk& chunk = chunks_.at(c);
+  const auto pages = static_cast<unsigned>(r.pages);
+  if (chunk.is_leased()) return free_with_leases(r.first, r.pages, kind);
+  if (!all_set(chunk.used, i, pages)) return false;
+  give_in_chunk(c, chunk, i, pages, kind);
+  REAM_AUDIT(is_valid_around(r.first, r.pages));
+  return true;
+}
+
+template <class G>
+bool PageAlloc<G>::free_across(PageIndex first, std::uint64_t n, FreeKind kind) noexcept {
+  if (!is_in_use(first, n)) return free_with_leases(first, n, kind);
+  give(first, n, kind);
   return true;
 }
 
@@ -358,6 +381,8 @@ typename PageAlloc<G>::Found PageAlloc<G>::place_outside_chunk(std::uint64_t n) 
 template <class G>
 void PageAlloc<G>::move_search_up(PageIndex page) noexcept {
   if (page <= search_) return;
+  search_ = page;
+  if (is_grown(page, 1)) return;
   const auto mapped = ranges_.find_addr_greater_equal(Addr(page.n << G::kPageShift));
   search_ = PageIndex{mapped.addr.n >> G::kPageShift};
 }

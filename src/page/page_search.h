@@ -127,6 +127,11 @@ typename PageSearch<G>::Found PageSearch<G>::forward(std::uint64_t n, Position a
     }
     const Runs runs = visit(rank, i);
     if (run + runs.start >= n) return {PageIndex{(i << G::kRankLogPages[rank]) - run}, true};
+    if (runs.max == 0) {
+      run = 0;
+      ++i;
+      continue;
+    }
     note_free(runs, rank, i);
     if (runs.max >= n) return descend_first(n, rank, i);
     run = runs.end + (runs.end == entry_pages(rank) ? run : 0);

@@ -81,6 +81,12 @@ class Summary {
  private:
   static constexpr std::uint64_t kMaxPages = 1ULL << kLogMaxPackedPages;
   static constexpr std::uint64_t kMask = kMaxPages - 1;
+
+ public:
+  // The bits of bits() that hold max.
+  static constexpr std::uint64_t kMaxField = kMask << kLogMaxPackedPages;
+
+ private:
   static constexpr std::uint64_t kAllFree = 1ULL << 63;
 
   explicit constexpr Summary(std::uint64_t bits) noexcept : bits_(bits) {}
@@ -135,6 +141,9 @@ constexpr Runs merge_summaries(const Entry* entries, std::uint64_t count,
 // The same for regions below 2^21 pages.
 template <unsigned kCount>
 constexpr Summary merge_small(const Summary* entries, unsigned log_pages) noexcept {
+  std::uint64_t any = 0;
+  for (unsigned i = 0; i < kCount; ++i) any |= entries[i].bits();
+  if (any == 0) return Summary();
   Runs sum = entries[0].unpack_small();
   for (unsigned i = 1; i < kCount; ++i) {
     append(sum, std::uint64_t{i} << log_pages, entries[i].unpack_small(), 1ULL << log_pages);

@@ -47,6 +47,10 @@ class SummaryTree {
   [[nodiscard]] bool cover(const Environment& env, const Growth& growth, Bytes& committed) noexcept;
 
   [[nodiscard]] Summary& leaf(ChunkIndex c) const noexcept { return packed_[0][c.n]; }
+  // An entry that is not above the root.
+  [[nodiscard]] Summary packed(unsigned rank, std::uint64_t i) const noexcept {
+    return packed_[rank][i];
+  }
   [[nodiscard]] Runs at(unsigned rank, std::uint64_t i) const noexcept {
     return rank < G::kLevels ? packed_[rank][i].unpack() : crown_[rank - G::kLevels][i].runs;
   }
@@ -67,10 +71,11 @@ class SummaryTree {
   REAM_COLD void push_down(ChunkIndex c) noexcept;
 
   // A leaf that is exact becomes `now`; everything above follows, as far as it changes.
-  void change_leaf(ChunkIndex c, Summary now) noexcept {
-    const Summary old = leaf(c);
+  REAM_INLINE void change_leaf(ChunkIndex c, Summary now) noexcept {
+    Summary& entry = leaf(c);
+    const Summary old = entry;
     if (old == now) return;
-    leaf(c) = now;
+    entry = now;
     climb<1>(c, old, now);
   }
 
@@ -98,7 +103,7 @@ class SummaryTree {
   template <unsigned kRank>
   void climb(ChunkIndex c, Summary old, Summary now) noexcept;
   template <unsigned kRank>
-  [[nodiscard]] static bool lift(Summary& parent, Summary old, Summary now) noexcept;
+  [[nodiscard]] bool lift(std::uint64_t i, Summary old, Summary now) noexcept;
   template <unsigned kRank>
   [[nodiscard]] Summary merge_block_below(std::uint64_t i) const noexcept;
   void climb_crown(ChunkIndex c) noexcept;
@@ -112,20 +117,25 @@ class SummaryTree {
 };
 
 // The rule that spares most merges. If a child keeps its start and its end, only its max matters to
-// the parent: it raises the parent's, or leaves it alone unless it was the one that set it.
-// False when the block has to be merged.
+// the parent: it raises the parent's, or leaves it alone unless it was the one that set it, and no
+// sibling has it too. False when the block has to be merged.
 template <class G>
 template <unsigned kRank>
-bool SummaryTree<G>::lift(Summary& parent, Summary old, Summary now) noexcept {
-  const Runs was = old.unpack_small();
-  const Runs is = now.unpack_small();
-  if (was.start != is.start || was.end != is.end) return false;
+bool SummaryTree<G>::lift(std::uint64_t i, Summary old, Summary now) noexcept {
+  if (((old.bits() ^ now.bits()) & ~Summary::kMaxField) != 0) return false;
+  Summary& parent = packed_[kRank][i];
   const Runs p = parent.unpack();
-  if (is.max > p.max) {
-    parent = Summary::pack(p.start, is.max, p.end);
+  if (now.max_small() > p.max) {
+    parent = Summary::pack(p.start, now.max_small(), p.end);
     return true;
   }
-  return was.max < p.max;
+  if (old.max_small() < p.max) return true;
+  constexpr unsigned kBits = G::kRankBlockBits[kRank - 1];
+  const Summary* children = packed_[kRank - 1].data() + (i << kBits);
+  for (unsigned k = 0; k < 1u << kBits; ++k) {
+    if (children[k].max_small() == p.max) return true;
+  }
+  return false;
 }
 
 template <class G>
@@ -145,7 +155,7 @@ void SummaryTree<G>::climb(ChunkIndex c, Summary old, Summary now) noexcept {
     const std::uint64_t i = index_at(kRank, c);
     Summary& parent = packed_[kRank][i];
     const Summary before = parent;
-    if (!lift<kRank>(parent, old, now)) parent = merge_block_below<kRank>(i);
+    if (!lift<kRank>(i, old, now)) parent = merge_block_below<kRank>(i);
     if (parent != before) climb<kRank + 1>(c, before, parent);
   } else if constexpr (kCrownRanks > 0) {
     climb_crown(c);
