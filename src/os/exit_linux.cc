@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+// NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming): libc's name
 extern "C" int __cxa_atexit(void (*fn)(void*), void* arg, void* library) noexcept;
 
 namespace ream::os {

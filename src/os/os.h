@@ -8,11 +8,13 @@
 //   thread.h   thread identity, exit hooks, CPUs, the background worker's thread, fork hooks
 //   clock.h    a monotonic clock
 //   cgroup.h   memory limits of the control group
+//   exit.h     the end of the process, its number
 //   process.h  environment, stderr, abort, RSS, resource limits
 //
 // Rules for all of it:
 //   1. Nothing here allocates, throws or logs. The few functions below which libc may allocate say
-//      so (on_thread_exit, at_fork, start_thread); call those only when malloc already works.
+//      so (on_thread_exit, at_fork, at_exit, start_thread); call those only when malloc already
+//      works.
 //   2. errno is left as it was found: callers sit under free(), which must not change it.
 //   3. Failure is a value (null Addr, false, an error kind), and then nothing has changed unless
 //      the function says otherwise. Misuse (unaligned or wrapping ranges) ends the program.
@@ -22,6 +24,7 @@
 
 #include "os/cgroup.h"
 #include "os/clock.h"
+#include "os/exit.h"
 #include "os/memory.h"
 #include "os/mutex.h"
 #include "os/process.h"
