@@ -4,30 +4,60 @@
 
 #include "base/check.h"
 #include "heap/page_heap.h"
+#include "os/os.h"
 
 namespace ream {
+namespace {
+
+// Gives the free units of a span back, where they make up whole OS pages.
+Bytes purge_units(Span& span) noexcept {
+  const std::uint64_t page = os::os_page_size().n;
+  Bytes purged{};
+  for (std::uint64_t units = purgeable_units(span); units != 0;) {
+    const auto first = static_cast<unsigned>(std::countr_zero(units));
+    const auto count = static_cast<unsigned>(std::countr_one(units >> first));
+    units &= ~bit_range(first, count);
+    const std::uint64_t begin = round_up(span.base + (std::uint64_t{first} << kUnitShift), page);
+    const std::uint64_t end =
+        round_down(span.base + (std::uint64_t{first + count} << kUnitShift), page);
+    if (begin >= end || !os::purge(Addr(begin), Bytes(end - begin))) continue;
+    mark_purged(span, bit_range(static_cast<unsigned>((begin - span.base) >> kUnitShift),
+                                static_cast<unsigned>((end - begin) >> kUnitShift)));
+    purged += Bytes(end - begin);
+  }
+  return purged;
+}
+
+}  // namespace
 
 void CentralList::link(Span& span) noexcept {
-  const std::uint8_t bucket = bucket_of(span);
-  span.bucket = bucket;
-  if (bucket == kUnlinked) return;
+  span.bucket = bucket_of(span);
+  if (span.bucket == kUnlinked) return;
+  List& list = buckets_[span.bucket];
   span.prev = nullptr;
-  span.next = buckets_[bucket];
-  if (span.next != nullptr) span.next->prev = &span;
-  buckets_[bucket] = &span;
-  nonempty_ = static_cast<std::uint8_t>(nonempty_ | 1u << bucket);
+  span.next = list.first;
+  (span.next != nullptr ? span.next->prev : list.last) = &span;
+  list.first = &span;
+  nonempty_ = static_cast<std::uint8_t>(nonempty_ | 1u << span.bucket);
+}
+
+void CentralList::link_last(Span& span) noexcept {
+  List& list = buckets_[span.bucket];
+  span.next = nullptr;
+  span.prev = list.last;
+  (span.prev != nullptr ? span.prev->next : list.first) = &span;
+  list.last = &span;
+  nonempty_ = static_cast<std::uint8_t>(nonempty_ | 1u << span.bucket);
 }
 
 void CentralList::unlink(Span& span) noexcept {
   if (span.bucket == kUnlinked) return;
-  Span*& head = buckets_[span.bucket];
-  if (span.prev != nullptr)
-    span.prev->next = span.next;
-  else
-    head = span.next;
-  if (span.next != nullptr) span.next->prev = span.prev;
-  if (head == nullptr) nonempty_ = static_cast<std::uint8_t>(nonempty_ & ~(1u << span.bucket));
-  span.bucket = kUnlinked;
+  List& list = buckets_[span.bucket];
+  (span.prev != nullptr ? span.prev->next : list.first) = span.next;
+  (span.next != nullptr ? span.next->prev : list.last) = span.prev;
+  if (list.first == nullptr) {
+    nonempty_ = static_cast<std::uint8_t>(nonempty_ & ~(1u << span.bucket));
+  }
 }
 
 void CentralList::relink_if_moved(Span& span) noexcept {
@@ -37,7 +67,7 @@ void CentralList::relink_if_moved(Span& span) noexcept {
 }
 
 Span* CentralList::fullest() const noexcept {
-  return nonempty_ == 0 ? nullptr : buckets_[std::bit_width(nonempty_) - 1u];
+  return nonempty_ == 0 ? nullptr : buckets_[std::bit_width(nonempty_) - 1u].first;
 }
 
 void CentralList::forget(Span& span) noexcept {
@@ -118,7 +148,7 @@ Bytes CentralList::release_empty(PageHeap& pages) noexcept {
   {
     os::MutexLock hold(lock_);
     Span* next = nullptr;
-    for (Span* span = buckets_[0]; span != nullptr; span = next) {
+    for (Span* span = buckets_[0].first; span != nullptr; span = next) {
       next = span->next;
       if (span->used != 0) continue;
       --empty_spans_;
@@ -137,6 +167,23 @@ Bytes CentralList::release_empty(PageHeap& pages) noexcept {
   return released;
 }
 
+Bytes CentralList::purge_sparse(std::uint32_t& spans) noexcept {
+  Bytes purged{};
+  os::MutexLock hold(lock_);
+  for (unsigned b = 0; b < kSparseBuckets; ++b) {
+    const Span* const newest_seen =
+        buckets_[b].last;  // the last that was not looked at in this round
+    for (bool more = buckets_[b].first != nullptr; more && spans > 0; --spans) {
+      Span& span = *buckets_[b].first;
+      more = &span != newest_seen;
+      purged += purge_units(span);
+      unlink(span);
+      link_last(span);
+    }
+  }
+  return purged;
+}
+
 CentralStats CentralList::stats() noexcept {
   os::MutexLock hold(lock_);
   return {.spans = spans_, .span_pages = pages_, .taken = taken_, .objects = capacity_};
@@ -146,8 +193,8 @@ bool CentralList::is_valid() noexcept {
   os::MutexLock hold(lock_);
   std::uint64_t linked_used = 0;
   for (unsigned b = 0; b < kBuckets; ++b) {
-    if ((buckets_[b] != nullptr) != ((nonempty_ >> b & 1) != 0)) return false;  // 2
-    for (const Span* s = buckets_[b]; s != nullptr; s = s->next) {
+    if ((buckets_[b].first != nullptr) != ((nonempty_ >> b & 1) != 0)) return false;  // 2
+    for (const Span* s = buckets_[b].first; s != nullptr; s = s->next) {
       if (s->bucket != b || bucket_of(*s) != b || !ream::is_valid(*s)) return false;  // 1
       linked_used += s->used;
     }

@@ -23,6 +23,7 @@
 
 #include "base/annotate.h"
 #include "base/config.h"
+#include "base/root_access.h"
 #include "heap/lock_ranks.h"
 #include "os/mutex.h"
 #include "span/span.h"
@@ -52,6 +53,10 @@ class alignas(kCacheLineBytes) CentralList {
   // Gives the pages of spans without objects back to the page heap. Returns their bytes.
   Bytes release_empty(PageHeap& pages) noexcept REAM_EXCLUDES(lock_);
 
+  // Gives memory inside sparse spans back to the OS: looks at up to `spans` of them, sparsest
+  // first, other ones each time, and counts those down. Returns the bytes given back.
+  Bytes purge_sparse(std::uint32_t& spans) noexcept REAM_EXCLUDES(lock_);
+
   // True if another thread holds the lock at this moment: a hint to use another shard.
   [[nodiscard]] bool busy() const noexcept { return lock_.is_locked(); }
 
@@ -61,8 +66,11 @@ class alignas(kCacheLineBytes) CentralList {
   [[nodiscard]] bool is_valid() noexcept REAM_EXCLUDES(lock_);
 
  private:
+  friend struct inspect::RootAccess;
+
   static constexpr unsigned kBuckets = 8;
   static constexpr std::uint8_t kUnlinked = 0xff;
+  static constexpr unsigned kSparseBuckets = 6;       // below three quarters full
   static constexpr unsigned kEmptySpanPagesKept = 4;  // at most one empty span, and no larger one
 
   [[nodiscard]] static std::uint8_t bucket_of(const Span& span) noexcept {
@@ -70,7 +78,13 @@ class alignas(kCacheLineBytes) CentralList {
                ? kUnlinked
                : static_cast<std::uint8_t>(span.used * kBuckets / span.objects);
   }
+  struct List {
+    Span* first = nullptr;
+    Span* last = nullptr;
+  };
+
   void link(Span& span) noexcept REAM_REQUIRES(lock_);
+  void link_last(Span& span) noexcept REAM_REQUIRES(lock_);
   void unlink(Span& span) noexcept REAM_REQUIRES(lock_);
   void relink_if_moved(Span& span) noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] Span* fullest() const noexcept REAM_REQUIRES(lock_);
@@ -79,7 +93,7 @@ class alignas(kCacheLineBytes) CentralList {
 
   os::Mutex lock_{rank::kCentral};
   std::uint8_t nonempty_ REAM_GUARDED_BY(lock_) = 0;
-  std::array<Span*, kBuckets> buckets_ REAM_GUARDED_BY(lock_){};
+  std::array<List, kBuckets> buckets_ REAM_GUARDED_BY(lock_){};
   std::uint32_t empty_spans_ REAM_GUARDED_BY(lock_) = 0;
   std::uint64_t spans_ REAM_GUARDED_BY(lock_) = 0;
   std::uint64_t taken_ REAM_GUARDED_BY(lock_) = 0;

@@ -27,6 +27,8 @@ void Heap::after_fork_in_parent() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
 
 void Heap::after_fork_in_child() noexcept {
   after_fork_in_parent();
+  page_heap_.after_fork_in_child();
+  sparse_.after_fork_in_child();
   caches_.orphan_others();
 }
 

@@ -44,6 +44,7 @@ void Heap::free_bypassing(const LiveObject& object) noexcept {
 
 void Heap::free_slow(void* address) noexcept {
   if (address == nullptr) return;
+  start_heap();
   const LiveObject object = live_object(page_heap_, address, kFreeTexts);
   if (object.span->is_large()) return free_large(object);
   ThreadCache& cache = caches_.get();
@@ -96,7 +97,8 @@ void Heap::reclaim() noexcept {
 
 Bytes Heap::trim() noexcept {
   reclaim();
-  return page_heap_.purge_all();
+  const Bytes inside = sparse_.all(*this);
+  return inside + page_heap_.purge_all();
 }
 
 ClassStats Heap::class_stats(ClassIndex c) noexcept {
@@ -144,7 +146,7 @@ HeapStats Heap::stats() noexcept {
   sum.nmalloc += pages.large_mallocs;
   sum.nfree += pages.large_frees;
   sum.threads = caches_.count();
-  sum.purged_bytes = pages.purged_bytes;
+  sum.purged_bytes = pages.purged_bytes + sparse_.purged_bytes().n;
   return sum;
 }
 

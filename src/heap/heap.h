@@ -21,10 +21,12 @@
 
 #include "base/annotate.h"
 #include "base/check.h"
+#include "base/root_access.h"
 #include "heap/central_list.h"
 #include "heap/heap_stats.h"
 #include "heap/misuse.h"
 #include "heap/page_heap.h"
+#include "heap/sparse_purge.h"
 #include "heap/thread_cache.h"
 #include "heap/thread_caches.h"
 
@@ -102,6 +104,7 @@ class Heap {
     return central(span->size_class, span->shard).give(page_heap_, batch, count);
   }
 
+  [[nodiscard]] SparsePurge& sparse() noexcept { return sparse_; }
   [[nodiscard]] PageHeap& page_heap() noexcept { return page_heap_; }
   [[nodiscard]] CentralList& central(ClassIndex c, unsigned shard) noexcept {
     return central_[shard][c];
@@ -117,6 +120,8 @@ class Heap {
   void after_fork_in_child() noexcept;
 
  private:
+  friend struct inspect::RootAccess;
+
   [[nodiscard]] REAM_INLINE void* allocate_class(ClassIndex c) noexcept {
     Bin& bin = t_cache->bins[c];
     Taken* top = bin.top;
@@ -144,6 +149,7 @@ class Heap {
   void reclaim() noexcept;
 
   PageHeap page_heap_;
+  SparsePurge sparse_;
   ThreadCaches caches_;
   std::array<std::array<CentralList, kClassCount>, kMaxShards> central_;  // by shard, then class
   unsigned forking_shards_ = 0;  // whose locks the forking thread holds

@@ -19,6 +19,8 @@ constinit bool g_started = false;
 }  // namespace
 
 void start_heap() noexcept {
+  if (__atomic_load_n(&g_started, __ATOMIC_RELAXED)) [[likely]]
+    return;
   if (__atomic_exchange_n(&g_started, true, __ATOMIC_ACQ_REL)) return;
   set_message_sink(os::write_stderr);
   set_end_program(end_program);

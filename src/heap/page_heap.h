@@ -18,9 +18,11 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 
 #include "base/annotate.h"
+#include "base/root_access.h"
 #include "base/units.h"
 #include "heap/dirty_runs.h"
 #include "heap/lock_ranks.h"
@@ -97,12 +99,22 @@ class PageHeap {
 
   [[nodiscard]] PageHeapStats stats() noexcept REAM_EXCLUDES(lock_);
 
+  // Bytes of small spans made of memory that was not resident, since they were last taken.
+  [[nodiscard]] std::uint64_t fresh_span_bytes() const noexcept {
+    return fresh_span_bytes_.load(std::memory_order_relaxed);
+  }
+  std::uint64_t take_fresh_span_bytes() noexcept {
+    return fresh_span_bytes_.exchange(0, std::memory_order_relaxed);
+  }
+
   // Lock-free: whether an address lies between the lowest and the highest that the heap has grown
   // to in its window. For messages.
   [[nodiscard]] bool may_own(Addr address) const noexcept;
 
   // Lock-free: any address to its span, or null.
   [[nodiscard]] const PageMap& map() const noexcept { return map_; }
+
+  void after_fork_in_child() noexcept REAM_EXCLUDES(lock_);
 
   // For the handlers of fork and for readers that know what they do.
   [[nodiscard]] os::Mutex& lock() noexcept REAM_TSA(lock_returned(lock_)) { return lock_; }
@@ -113,6 +125,8 @@ class PageHeap {
   [[nodiscard]] bool is_valid() noexcept REAM_EXCLUDES(lock_);
 
  private:
+  friend struct inspect::RootAccess;
+
   struct Run {
     Addr base;
     bool zero;  // all of it reads as zero
@@ -130,8 +144,11 @@ class PageHeap {
   [[nodiscard]] Addr map_somewhere(Bytes bytes, Bytes align) noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] bool adopt(Addr base, Bytes bytes) noexcept REAM_REQUIRES(lock_);
 
+  // Pace: what changes the use of pages notes it under the lock; what exceeds goes back without it.
   void keep_pace() noexcept REAM_REQUIRES(lock_);
-  Bytes purge(Bytes bytes) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] Bytes excess() const noexcept REAM_REQUIRES(lock_);
+  Bytes purge_some(Bytes want) noexcept REAM_EXCLUDES(lock_);
+  void purge_if_due() noexcept REAM_EXCLUDES(lock_);
   [[nodiscard]] Pages unscavenged_free() const noexcept REAM_REQUIRES(lock_);
 
   [[nodiscard]] Span* new_span_metadata(std::size_t objects) noexcept REAM_REQUIRES(lock_);
@@ -140,6 +157,7 @@ class PageHeap {
                                             DirtyRuns* dirty) noexcept REAM_REQUIRES(lock_);
   void free_span_locked(Span& span) noexcept REAM_REQUIRES(lock_);
   bool resize_locked(Span& span, Pages want) noexcept REAM_REQUIRES(lock_);
+  static void renew_if_moved(const Span& span, Addr base, Bytes bytes) noexcept;
   void link_large(Span& span) noexcept REAM_REQUIRES(lock_);
   void unlink_large(Span& span) noexcept REAM_REQUIRES(lock_);
 
@@ -162,7 +180,11 @@ class PageHeap {
   PurgePace pace_ REAM_GUARDED_BY(lock_);
   Span* large_ REAM_GUARDED_BY(lock_) = nullptr;  // live large objects, newest first
   Addr next_ REAM_GUARDED_BY(lock_);              // where the heap grows next
+  WindowAlloc::PurgeRun purging_
+      REAM_GUARDED_BY(lock_);  // out of the allocator while the OS takes it
+  std::atomic<bool> purge_due_{false};
   Pages in_use_ REAM_GUARDED_BY(lock_);
+  std::atomic<std::uint64_t> fresh_span_bytes_{0};
   PageHeapStats counts_ REAM_GUARDED_BY(lock_);
 };
 

@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "heap/heap.h"
-#include "os/os.h"
+#include "heap/page_units.h"
 
 namespace ream {
 namespace {
@@ -14,10 +14,6 @@ namespace {
 // The caches without arrays: of threads that have none yet, and of those that have none any more.
 constinit ThreadCache g_no_cache;
 constinit ThreadCache g_bypass{.bypass = true};
-
-void* map_metadata(Bytes bytes) noexcept {
-  return os::map_anywhere(bytes, os::os_page_size()).ptr();
-}
 
 // More lists than CPUs would only spread the objects.
 unsigned most_shards() noexcept {

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "base/annotate.h"
+#include "base/root_access.h"
 #include "heap/lock_ranks.h"
 #include "heap/thread_cache.h"
 #include "os/mutex.h"
@@ -62,6 +63,8 @@ class ThreadCaches {
   }
 
  private:
+  friend struct inspect::RootAccess;
+
   [[nodiscard]] bool enlarge(Bin& bin, ClassIndex c) noexcept REAM_EXCLUDES(lock_);
   void give_bottom(Heap& heap, Bin& bin, std::uint32_t count) noexcept;
   void trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t moved_bytes) noexcept;

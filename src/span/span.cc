@@ -15,6 +15,18 @@ std::uint64_t load_states(const std::uint8_t* states) noexcept {
   return word;
 }
 
+// The units that object `index` overlaps.
+std::uint64_t units_of(const Span& span, std::uint32_t index) noexcept {
+  const std::uint64_t begin = std::uint64_t{index} * span.object_bytes;
+  const auto first = static_cast<unsigned>(begin >> kUnitShift);
+  const auto last = static_cast<unsigned>((begin + span.object_bytes - 1) >> kUnitShift);
+  return bit_range(first, last - first + 1);
+}
+
+std::uint64_t all_units(const Span& span) noexcept {
+  return low_mask(span.pages << (kPageShift - kUnitShift));
+}
+
 }  // namespace
 
 void init_small_span(Span& span, Addr base, ClassIndex c, std::uint8_t shard, bool zero) noexcept {
@@ -28,7 +40,10 @@ void init_small_span(Span& span, Addr base, ClassIndex c, std::uint8_t shard, bo
   span.size_class = c;
   span.shard = shard;
   std::memset(span.states(), kFree, span_metadata_bytes(k.objects) - sizeof(Span));
-  if (zero) std::memset(span.states(), kFreeZero, k.objects);
+  if (zero) {
+    std::memset(span.states(), kFreeZero, k.objects);
+    span.purged = all_units(span);
+  }
 }
 
 void init_large_span(Span& span, Addr base, Pages pages, Bytes requested) noexcept {
@@ -55,6 +70,7 @@ std::uint32_t take_objects(Span& span, Taken* out, std::uint32_t max) noexcept {
       if (index >= objects) break;  // the zeros behind the last state
       free &= free - 1;
       store_state(states[index], load_state(states[index]) | kTakenBit);
+      if (span.purged != 0) span.purged &= ~units_of(span, index);
       out[taken++] = {Addr(span.object_address(index)).ptr(), states + index};
     }
     if (taken < max) word_begin += 8;
@@ -74,11 +90,33 @@ bool give_object(Span& span, std::uint8_t* state) noexcept {
   return true;
 }
 
+std::uint64_t purgeable_units(const Span& span) noexcept {
+  std::uint64_t busy = span.purged;
+  for (std::uint32_t word = 0; word < span.objects; word += 8) {
+    std::uint64_t taken = load_states(span.states() + word) & kTakenInEveryByte;
+    for (; taken != 0; taken &= taken - 1) {
+      busy |= units_of(span, word + static_cast<std::uint32_t>(std::countr_zero(taken)) / 8);
+    }
+  }
+  return all_units(span) & ~busy;
+}
+
+void mark_purged(Span& span, std::uint64_t units) noexcept {
+  span.purged |= units;
+  for (std::uint32_t i = 0; i < span.objects; ++i) {
+    std::uint8_t& state = span.states()[i];
+    if (load_state(state) == kFree && (units_of(span, i) & ~span.purged) == 0)
+      store_state(state, kFreeZero);
+  }
+}
+
 bool is_valid(const Span& span) noexcept {
   if (!is_aligned(span.base, kPageBytes) || span.pages == 0) return false;  // 1
   std::uint32_t used = 0;
   for (std::uint32_t i = 0; i < span.objects; ++i) {
-    if ((load_state(span.states()[i]) & kTakenBit) != 0) ++used;
+    if ((load_state(span.states()[i]) & kTakenBit) == 0) continue;
+    ++used;
+    if (!span.is_large() && (units_of(span, i) & span.purged) != 0) return false;  // 4
   }
   return used == span.used                                // 2
          && load_state(span.states()[span.objects]) == 0  // 3

@@ -19,6 +19,9 @@
 //  1. base is a multiple of the page size; the span covers [base, base + pages).
 //  2. used = number of states that are not free.
 //  3. The byte behind the last object's state is 0, so a tail address is never live.
+//  4. A unit (4 KiB of the span) in `purged` overlaps no taken object and was not written since it
+//  was
+//     last given back to the OS, or ever.
 //
 // Lifetime: from the metadata pool, made and destroyed under the page heap's lock. Its memory stays
 // span memory, so that a stale lookup reads a span, if another one.
@@ -63,6 +66,7 @@ struct alignas(64) Span {
   Span* next;  // list links, null at the ends
   Span* prev;
   std::uint64_t requested_bytes;  // large: what the program asked for; small: 0
+  std::uint64_t purged;           // small: bit i = unit i holds no data (invariant 4)
 
   [[nodiscard]] std::uint8_t* states() noexcept {
     return reinterpret_cast<std::uint8_t*>(this + 1);
@@ -120,8 +124,16 @@ struct Taken {
 // how many. REQUIRES: the lock of the span's central list.
 std::uint32_t take_objects(Span& span, Taken* out, std::uint32_t max) noexcept;
 
+// Units of a small span that overlap no taken object and are not purged: what may be given back to
+// the OS. REQUIRES: the lock of the span's central list, as for the two functions below.
+inline constexpr unsigned kUnitShift = 12;
+[[nodiscard]] std::uint64_t purgeable_units(const Span& span) noexcept;
+
+// Notes that units were given back to the OS; free objects within purged units now read as zero.
+void mark_purged(Span& span, std::uint64_t units) noexcept;
+
 // Gives a cached object back. False if it is not cached: then the object was freed twice and the
-// span is unchanged. REQUIRES: the lock of the span's central list; the object belongs to the span.
+// span is unchanged. REQUIRES: the object belongs to the span.
 [[nodiscard]] bool give_object(Span& span, std::uint8_t* state) noexcept;
 
 // Invariants 1 to 3, by a walk over the states.

@@ -1,0 +1,87 @@
+// How the page heap gets address space from the OS.
+#include <algorithm>
+
+#include "base/bits.h"
+#include "heap/page_environment.h"
+#include "heap/page_heap.h"
+#include "heap/page_units.h"
+
+namespace ream {
+namespace {
+
+// Growth begins here: above what programs map low, far below where the OS maps by itself.
+constexpr Addr kFirstAddress{0x00c0'0000'0000};
+constexpr Bytes kChunkBytes = 4_MiB;
+constexpr Bytes kMaxGrowth = 64_MiB;  // beyond what a request needs
+constexpr int kGrowthAttempts = 8;    // holes tried before the OS may choose
+
+// Purging works in whole OS pages, and leaves free huge pages whole where they are smaller than
+// chunks.
+page::ScavengeShape scavenge_shape() noexcept {
+  const std::uint64_t os_pages = os::os_page_size().n / kPageBytes;
+  const std::uint64_t huge_pages = os::huge_page_size().n / kPageBytes;
+  return {.physical_page = static_cast<unsigned>(std::max<std::uint64_t>(os_pages, 1)),
+          .huge_page = huge_pages <= page::kChunkPages ? static_cast<unsigned>(huge_pages) : 0};
+}
+
+}  // namespace
+
+// Growth in large steps costs address space only, so the step follows the heap's size; what the
+// system refuses is asked for again in the smallest step that serves the request.
+bool PageHeap::grow(Pages pages, Pages align) noexcept {
+  const Bytes alignment = std::max(bytes_of(align), kChunkBytes);
+  const Bytes need(round_up(bytes_of(pages).n, kChunkBytes.n));
+  const Bytes ahead(round_down(std::min(counts_.grown.n / 8, kMaxGrowth.n), kChunkBytes.n));
+  return grow_by(std::max(need, ahead), alignment) || grow_by(need, alignment);
+}
+
+bool PageHeap::grow_by(Bytes bytes, Bytes align) noexcept {
+  const Addr base = map_somewhere(bytes, align);
+  if (base == Addr()) return false;
+  if (!adopt(base, bytes)) {
+    os::release(base, bytes);
+    return false;
+  }
+  ++counts_.grows;
+  counts_.grown += bytes;
+  return true;
+}
+
+Addr PageHeap::map_somewhere(Bytes bytes, Bytes align) noexcept {
+  if (next_ == Addr()) next_ = kFirstAddress;
+  Addr hint(round_up(next_.n, align.n));
+  for (int attempt = 0; attempt < kGrowthAttempts && hint != Addr(); ++attempt) {
+    if (os::map_at(hint, bytes) == hint) {
+      next_ = hint + bytes;
+      return hint;
+    }
+    const Addr hole = os::find_unmapped(bytes, align, hint);
+    if (hole == hint) break;  // it is free, and the system still refuses: a limit, not a neighbour
+    hint = hole;
+  }
+  return os::map_anywhere(bytes, align);
+}
+
+bool PageHeap::adopt(Addr base, Bytes bytes) noexcept {
+  const std::size_t first = window_of(base);
+  if (first >= kWindows || window_of(base + bytes - 1_B) != first) return false;
+  if (!ready_[first]) {
+    if (windows_[first].init(page_environment(), Addr(first << page::HeapWindow::kAddressBits)) !=
+        page::InitResult::kOk) {
+      return false;
+    }
+    windows_[first].set_scavenge_shape(scavenge_shape());
+    ready_[first] = true;
+  }
+  if (!map_.cover(base, bytes, map_metadata) ||
+      windows_[first].grow(base, bytes) != page::GrowResult::kOk) {
+    return false;
+  }
+  Grown& grown = grown_[first];
+  __atomic_store_n(&grown.begin, grown.end == 0 ? base.n : std::min(grown.begin, base.n),
+                   __ATOMIC_RELAXED);
+  __atomic_store_n(&grown.end, std::max(grown.end, (base + bytes).n), __ATOMIC_RELAXED);
+  return true;
+}
+
+}  // namespace ream

@@ -1,0 +1,111 @@
+// Large objects on the page heap: spans of one object that can be resized and moved.
+#include <algorithm>
+
+#include "base/check.h"
+#include "heap/dirty_runs.h"
+#include "heap/page_heap.h"
+#include "heap/page_units.h"
+
+namespace ream {
+
+void PageHeap::link_large(Span& span) noexcept {
+  span.prev = nullptr;
+  span.next = large_;
+  if (large_ != nullptr) large_->prev = &span;
+  large_ = &span;
+  ++counts_.large_objects;
+  counts_.large_live += Bytes(span.bytes());
+}
+
+void PageHeap::unlink_large(Span& span) noexcept {
+  (span.prev != nullptr ? span.prev->next : large_) = span.next;
+  if (span.next != nullptr) span.next->prev = span.prev;
+  --counts_.large_objects;
+  counts_.large_live -= Bytes(span.bytes());
+}
+
+// Ends what moving pages has left of a mapping's history: the range becomes like one never used,
+// which the OS can join with its neighbours. Best effort; the contents do not matter.
+void PageHeap::renew_if_moved(const Span& span, Addr base, Bytes bytes) noexcept {
+  if (span.moved && os::decommit(base, bytes)) REAM_CHECK(os::commit(base, bytes));
+}
+
+Span* PageHeap::new_large_span_locked(Pages pages, Pages align, Bytes requested,
+                                      DirtyRuns* dirty) noexcept {
+  Span* span = new_span_metadata(1);
+  if (span == nullptr) return nullptr;
+  const Run run = allocate_run(pages, align, dirty);
+  if (run.base == Addr()) {
+    free_span_metadata(*span, 1);
+    return nullptr;
+  }
+  init_large_span(*span, run.base, pages, requested);
+  map_.enter(*span);
+  link_large(*span);
+  ++counts_.large_mallocs;
+  return span;
+}
+
+Span* PageHeap::new_large_span(Bytes bytes, Bytes alignment, bool zeroed) noexcept {
+  if (bytes.n > kMaxObjectBytes || alignment.n > kMaxAlignment) return nullptr;
+  DirtyRuns dirty;
+  Span* span = nullptr;
+  {
+    os::MutexLock hold(lock_);
+    span = new_large_span_locked(pages_for(bytes), pages_for(alignment), bytes,
+                                 zeroed ? &dirty : nullptr);
+  }
+  if (span != nullptr) dirty.clear();
+  purge_if_due();
+  return span;
+}
+
+bool PageHeap::resize_in_place(Span& span, Bytes bytes) noexcept {
+  if (bytes.n > kMaxObjectBytes) return false;
+  os::MutexLock hold(lock_);
+  if (!resize_locked(span, pages_for(bytes))) return false;
+  span.requested_bytes = bytes.n;
+  return true;
+}
+
+bool PageHeap::resize_locked(Span& span, Pages want) noexcept {
+  const Pages have(span.pages);
+  const Addr base(span.base);
+  WindowAlloc& window = windows_[window_of(base)];
+  if (want > have) {
+    if (!window.try_extend(base, have, want)) return false;
+    in_use_ += want - have;
+  } else if (want < have) {
+    renew_if_moved(span, base + bytes_of(want), bytes_of(have - want));
+    REAM_CHECK(window.shrink(base, have, want));
+    in_use_ -= have - want;
+  } else {
+    return true;
+  }
+  counts_.large_live += bytes_of(want);
+  counts_.large_live -= bytes_of(have);
+  counts_.peak_in_use = std::max(counts_.peak_in_use, bytes_of(in_use_));
+  span.pages = static_cast<std::uint32_t>(want.n);
+  map_.resize(span, have);
+  keep_pace();
+  return true;
+}
+
+Span* PageHeap::move_pages(Span& span, Bytes bytes, Bytes room) noexcept {
+  const Pages want = pages_for(bytes);
+  const Bytes moved(std::min<std::uint64_t>(want.n << kPageShift, span.bytes()));
+  os::MutexLock hold(lock_);
+  Span* to = new_large_span_locked(want + pages_for(room), 1_pages, bytes, nullptr);
+  if (to == nullptr) to = new_large_span_locked(want, 1_pages, bytes, nullptr);
+  if (to == nullptr) return nullptr;
+  resize_locked(*to, want);
+  if (!os::move_pages(Addr(span.base), Addr(to->base), moved)) {
+    free_span_locked(*to);
+    return nullptr;
+  }
+  to->moved = true;
+  free_span_locked(span);
+  return to;
+}
+
+}  // namespace ream
