@@ -10,7 +10,7 @@ from .report import ratio, summarise
 
 COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#17becf"]
 LOW, HIGH = 1 / 16, 16
-ROW, TOP, LABELS, PANEL, GAP = 18, 64, 150, 380, 40
+ROW, TOP, LABELS, PANEL, GAP = 18, 64, 150, 380, 60
 PANELS = (("cpu_us", "CPU time"), ("peak_rss_kib", "peak RSS"))
 
 

@@ -11,7 +11,7 @@ import shutil
 import statistics
 import subprocess
 
-from .runs import base_environment
+from .runs import RUN_TIMEOUT_S, base_environment
 
 SIZES = [16, 64, 256, 1 << 10, 4 << 10, 8 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20,
          2 << 20, 8 << 20]
@@ -53,8 +53,11 @@ def nanoseconds(program, libraries, size, rounds):
 def callgrind(argv, library):
     """Instructions executed by all of the process, or None."""
     environment = {**base_environment(), "LD_PRELOAD": library}
-    done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *argv],
-                          env=environment, capture_output=True, text=True)
+    try:
+        done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *argv],
+                              env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return None
     found = re.search(r"Collected : (\d+)", done.stderr)
     return int(found.group(1)) if done.returncode == 0 and found else None
 

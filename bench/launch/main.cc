@@ -2,8 +2,9 @@
 //
 //   bench_launch REPORT PRELOAD PROGRAM ARGUMENT...
 //
-// REPORT is the file for one line of JSON, PRELOAD a library or "-". Input and output are
-// inherited. Exits with the program's status, or 128 + the signal that ended it.
+// REPORT is a new file for one line of JSON (an existing one is refused, lest a slip in the order
+// of arguments overwrite a program), PRELOAD a library or "-". Input and output are inherited.
+// Exits with the program's status, or 128 + the signal that ended it.
 //
 // A process of its own, small and doing nothing else, because the kernel counts what a process held
 // before exec as part of its peak RSS: started straight from an interpreter, every program would
@@ -62,7 +63,7 @@ int main(int argc, char** argv) {
   }
   const long long wall_ns = now_ns() - start_ns;
   const int exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  std::FILE* const report = std::fopen(argv[1], "we");
+  std::FILE* const report = std::fopen(argv[1], "wxe");
   if (report == nullptr) {
     std::perror(argv[1]);
     return 2;
