@@ -8,10 +8,12 @@ extern "C" int __cxa_atexit(void (*fn)(void*), void* arg, void* library) noexcep
 
 namespace ream::os {
 
-// As a handler of no library, it is not called earlier with the destructors of this one.
+// As a handler of no library, it is not called earlier with the destructors of this one. The
+// argument goes unused, as in libc's own atexit: the race detector does not pass it on to such
+// handlers.
 bool at_exit(void (*fn)() noexcept) noexcept {
-  const auto call = [](void* f) noexcept { reinterpret_cast<void (*)() noexcept>(f)(); };
-  return __cxa_atexit(call, reinterpret_cast<void*>(fn), nullptr) == 0;
+  const auto handler = reinterpret_cast<void (*)(void*)>(reinterpret_cast<void*>(fn));
+  return __cxa_atexit(handler, nullptr, nullptr) == 0;
 }
 
 std::uint32_t process_id() noexcept { return static_cast<std::uint32_t>(::getpid()); }

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <functional>
+#include <list>
 #include <set>
 #include <string>
 #include <thread>
@@ -180,8 +181,9 @@ void started(void* p) noexcept {
 TEST(StartThreadTest, RunsWithSignalsBlockedAndLeavesOursAlone) {
   sigset_t before, after;
   ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
-  static Started
-      s;  // the thread is detached: it may still be in futex_wake when we have seen `done`
+  // The thread is detached: it may still be in futex_wake when we have seen `done`.
+  static std::list<Started> kept;
+  Started& s = kept.emplace_back();
   ASSERT_TRUE(start_thread(started, &s));
   while (s.done.load(std::memory_order_acquire) == 0) futex_wait(&s.done, 0);
   EXPECT_TRUE(s.signals_blocked);
