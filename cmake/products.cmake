@@ -16,6 +16,7 @@ list(FILTER replay_sources EXCLUDE REGEX "_test\\.cc$")
 if(replay_sources AND TARGET ream_page)
   add_executable(page_replay ${replay_sources})
   target_link_libraries(page_replay PRIVATE ream_common)
+  target_include_directories(page_replay PRIVATE tests)
   ream_link_layer(page_replay page)
 endif()
 

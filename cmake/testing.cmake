@@ -150,7 +150,7 @@ foreach(kind abi abi_static)
   endforeach()
 endforeach()
 
-foreach(folder tests/replay tests/structure tests/tools tests/programs bench examples)
+foreach(folder tests/replay tests/structure tests/tools tests/stress tests/programs bench examples)
   if(EXISTS "${CMAKE_SOURCE_DIR}/${folder}/CMakeLists.txt")
     add_subdirectory(${folder})
   endif()
