@@ -88,6 +88,7 @@ std::size_t Heap::usable_size(const void* object) noexcept {
 }
 
 void Heap::reclaim() noexcept {
+  while (Span* span = large_cache_.evict()) page_heap_.free_span(*span);
   ThreadCache& cache = caches_.get();
   if (!cache.bypass) caches_.empty(*this, cache);
   for (unsigned s = 0; s < caches_.shards(); ++s) {
@@ -133,7 +134,9 @@ HeapStats Heap::stats() noexcept {
     sum.nmalloc += k.nmalloc;
     sum.nfree += k.nfree;
   }
-  sum.large_live = pages.large_live;
+  const LargeCache::Stats large = large_cache_.stats();
+  sum.cached += large.bytes;
+  sum.large_live = pages.large_live - large.bytes;
   sum.size = sum.small_live + sum.large_live;
   sum.max = pages.peak_in_use;
   sum.in_use = pages.in_use;
@@ -141,10 +144,10 @@ HeapStats Heap::stats() noexcept {
   sum.scavenged = pages.scavenged;
   sum.grown = pages.grown;
   sum.metadata = pages.metadata + caches_.metadata_bytes();
-  sum.large_objects = pages.large_objects;
-  sum.live_objects += pages.large_objects;
-  sum.nmalloc += pages.large_mallocs;
-  sum.nfree += pages.large_frees;
+  sum.large_objects = pages.large_objects - large.spans;
+  sum.live_objects += sum.large_objects;
+  sum.nmalloc += pages.large_mallocs + large.hits;
+  sum.nfree += pages.large_frees + large.hits + large.spans;
   sum.threads = caches_.count();
   sum.purged_bytes = pages.purged_bytes + sparse_.purged_bytes().n;
   return sum;

@@ -24,6 +24,7 @@
 #include "base/root_access.h"
 #include "heap/central_list.h"
 #include "heap/heap_stats.h"
+#include "heap/large_cache.h"
 #include "heap/misuse.h"
 #include "heap/page_heap.h"
 #include "heap/sparse_purge.h"
@@ -137,6 +138,7 @@ class Heap {
   REAM_COLD void free_slow(void* object) noexcept;
   [[nodiscard]] void* allocate_large(std::size_t bytes, std::size_t alignment,
                                      bool zeroed) noexcept;
+  [[nodiscard]] static void* reuse_large(Span& span, std::size_t bytes, bool zeroed) noexcept;
   void free_large(const LiveObject& object) noexcept;
   [[nodiscard]] void* reallocate_large(const LiveObject& object, std::size_t bytes) noexcept;
   [[nodiscard]] void* move_object(const LiveObject& object, std::size_t bytes) noexcept;
@@ -149,6 +151,7 @@ class Heap {
   void reclaim() noexcept;
 
   PageHeap page_heap_;
+  LargeCache large_cache_;
   SparsePurge sparse_;
   ThreadCaches caches_;
   std::array<std::array<CentralList, kClassCount>, kMaxShards> central_;  // by shard, then class

@@ -5,6 +5,7 @@
 
 #include "heap/heap.h"
 #include "heap/heap_start.h"
+#include "heap/page_units.h"
 
 namespace ream {
 namespace {
@@ -16,21 +17,38 @@ constexpr Bytes kMoveByPages = 1_MiB;
 
 void* Heap::allocate_large(std::size_t bytes, std::size_t alignment, bool zeroed) noexcept {
   start_heap();
+  if (bytes > PageHeap::kMaxObjectBytes) return nullptr;
+  if (alignment <= kPageBytes && bytes <= LargeCache::kMaxSpanBytes) {
+    const LargeCache::Taken cached = large_cache_.take(t_cache->shard, pages_for(Bytes(bytes)));
+    if (cached.fitting != nullptr) return reuse_large(*cached.fitting, bytes, zeroed);
+    if (cached.evicted != nullptr) page_heap_.free_span(*cached.evicted);
+  }
   for (int attempt = 0; attempt < 2; ++attempt) {
     Span* span = page_heap_.new_large_span(Bytes(bytes), Bytes(alignment), zeroed);
     if (span != nullptr) return Addr(span->base).ptr();
-    if (bytes > PageHeap::kMaxObjectBytes) return nullptr;  // nothing that could be reclaimed helps
     reclaim();
   }
   return nullptr;
 }
 
+void* Heap::reuse_large(Span& span, std::size_t bytes, bool zeroed) noexcept {
+  if (zeroed) {
+    DirtyRuns dirty;
+    dirty.add(Addr(span.base), Bytes(span.bytes()));
+    dirty.clear();
+  }
+  span.requested_bytes = bytes;
+  store_state(span.states()[0], kLive);
+  return Addr(span.base).ptr();
+}
+
 // The exchange decides between two threads that free the same object at the same moment.
 void Heap::free_large(const LiveObject& object) noexcept {
-  if (__atomic_exchange_n(object.state, kFree, __ATOMIC_ACQ_REL) != kLive) {
+  if (__atomic_exchange_n(object.state, kCached, __ATOMIC_ACQ_REL) != kLive) {
     fatal_at(kFreeTexts.freed, Addr(object.address).n);
   }
-  page_heap_.free_span(*object.span);
+  Span* rest = large_cache_.put(t_cache->shard, *object.span);
+  if (rest != nullptr) page_heap_.free_span(*rest);
 }
 
 void* Heap::move_object(const LiveObject& object, std::size_t bytes) noexcept {

@@ -83,8 +83,7 @@ class PageHeap {
   [[nodiscard]] bool resize_in_place(Span& span, Bytes bytes) noexcept REAM_EXCLUDES(lock_);
 
   // Moves a large object to a longer span without copying, and frees the old one. There are `room`
-  // free bytes behind it if that can be had. Null, and unchanged, when the OS or the address space
-  // does not allow it.
+  // free bytes behind it if that can be had. Null, and unchanged, when there is no memory.
   [[nodiscard]] Span* move_pages(Span& span, Bytes bytes, Bytes room) noexcept REAM_EXCLUDES(lock_);
 
   // Gives every free page back to the OS now. Returns how much.

@@ -1,6 +1,8 @@
 // Large objects on the page heap: spans of one object that can be resized and moved.
 #include <algorithm>
+#include <cstring>
 
+#include "base/bits.h"
 #include "base/check.h"
 #include "heap/dirty_runs.h"
 #include "heap/page_heap.h"
@@ -27,7 +29,12 @@ void PageHeap::unlink_large(Span& span) noexcept {
 // Ends what moving pages has left of a mapping's history: the range becomes like one never used,
 // which the OS can join with its neighbours. Best effort; the contents do not matter.
 void PageHeap::renew_if_moved(const Span& span, Addr base, Bytes bytes) noexcept {
-  if (span.moved && os::decommit(base, bytes)) REAM_CHECK(os::commit(base, bytes));
+  if (!span.moved) return;
+  const std::uint64_t page = os::os_page_size().n;
+  const Addr first(round_up(base.n, page));
+  const Addr last(round_down((base + bytes).n, page));
+  if (first >= last || !os::decommit(first, last - first)) return;
+  REAM_CHECK(os::commit(first, last - first));
 }
 
 Span* PageHeap::new_large_span_locked(Pages pages, Pages align, Bytes requested,
@@ -91,20 +98,41 @@ bool PageHeap::resize_locked(Span& span, Pages want) noexcept {
   return true;
 }
 
+namespace {
+
+// The OS moves what is one mapping to it. Where a range is several, its halves are tried; small
+// rests are copied.
+void move_or_copy(Addr from, Addr to, Bytes bytes) noexcept {
+  constexpr Bytes kCopied = 1_MiB;
+  if (os::move_pages(from, to, bytes)) return;
+  if (bytes <= kCopied) {
+    std::memcpy(to.ptr(), from.ptr(), bytes.n);
+    return;
+  }
+  const Bytes half(round_up(bytes.n / 2, os::os_page_size().n));
+  move_or_copy(from, to, half);
+  move_or_copy(from + half, to + half, bytes - half);
+}
+
+}  // namespace
+
 Span* PageHeap::move_pages(Span& span, Bytes bytes, Bytes room) noexcept {
   const Pages want = pages_for(bytes);
   const Bytes moved(std::min<std::uint64_t>(want.n << kPageShift, span.bytes()));
-  os::MutexLock hold(lock_);
-  Span* to = new_large_span_locked(want + pages_for(room), 1_pages, bytes, nullptr);
-  if (to == nullptr) to = new_large_span_locked(want, 1_pages, bytes, nullptr);
-  if (to == nullptr) return nullptr;
-  resize_locked(*to, want);
-  if (!os::move_pages(Addr(span.base), Addr(to->base), moved)) {
-    free_span_locked(*to);
-    return nullptr;
+  const Bytes os_page = os::os_page_size();  // what moves is whole pages of the OS
+  if (!is_aligned(span.base | moved.n, os_page.n)) return nullptr;
+  const Pages align = pages_for(os_page);
+  Span* to = nullptr;
+  {
+    os::MutexLock hold(lock_);
+    to = new_large_span_locked(want + pages_for(room), align, bytes, nullptr);
+    if (to == nullptr) to = new_large_span_locked(want, align, bytes, nullptr);
+    if (to == nullptr) return nullptr;
+    resize_locked(*to, want);
   }
+  move_or_copy(Addr(span.base), Addr(to->base), moved);  // both are this thread's: no lock
   to->moved = true;
-  free_span_locked(span);
+  free_span(span);
   return to;
 }
 

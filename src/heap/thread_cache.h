@@ -8,9 +8,12 @@
 // An entry holds the address of the object's state byte beside the object's own, so malloc marks it
 // live without a lookup.
 //
-// An array starts small and doubles when the thread keeps running it dry or over, up to
-// kMaxBinBytes of objects; every kFlowBeforeTrim bytes through the central lists the whole cache is
-// cut back to kMaxCacheBytes. So a thread's cache is bounded by kMaxCacheBytes + kFlowBeforeTrim.
+// An array starts small. Running dry doubles it up to kFreeGrowthBytes of objects; beyond, it
+// doubles when the thread has run it both dry and over, up to kMaxBinBytes: a thread that only
+// allocates or only frees needs no more. A thread's share of kAllCachesBytes, between
+// kMinCacheBytes and kMaxCacheBytes, is its budget; each time half of that has passed through the
+// central lists, the whole cache is cut back to it. So what a cache holds is bounded by one and a
+// half budgets.
 //
 // Thread safety: a cache belongs to its thread. `frees`, `top` and `base` are read by others for
 // statistics, which may be a moment old. After fork, the child adopts the caches of threads that
@@ -24,6 +27,7 @@
 // has an empty cache without arrays, which sends every call to the slow path.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -52,10 +56,17 @@ struct ThreadCache {
   static constexpr std::uint32_t kMaxBinObjects = 256;
   static constexpr std::uint32_t kMinBinObjects = 2;
   static constexpr std::uint32_t kFirstBinObjects = 8;
-  static constexpr std::size_t kMaxCacheBytes = 2 << 20;
-  static constexpr std::size_t kFlowBeforeTrim = 1 << 20;
+  static constexpr std::size_t kFirstBinBytes = 4 << 10;
+  static constexpr std::size_t kFreeGrowthBytes = 16 << 10;
+  static constexpr std::uint64_t kAllCachesBytes = 32 << 20;
+  static constexpr std::uint64_t kMinCacheBytes = 64 << 10;
+  static constexpr std::uint64_t kMaxCacheBytes = 2 << 20;
 
   std::array<Bin, kClassCount> bins{};
+
+  // Which end of its array each bin met last.
+  enum class Met : std::uint8_t { kNothing, kDry, kFull };
+  std::array<Met, kClassCount> met{};
 
   // Which central list of each class this thread uses.
   std::uint8_t shard = 0;
@@ -67,12 +78,16 @@ struct ThreadCache {
   std::uint32_t owner_thread = 0;  // kernel thread id
   std::uint32_t forks = 0;         // of the process when its thread last was seen alive
 
-  // Most objects that a bin of class c may hold.
+  // Objects that a bin of class c holds at first, and at most.
+  [[nodiscard]] static constexpr std::uint32_t first_capacity(ClassIndex c) noexcept {
+    const std::uint64_t fit = kFirstBinBytes / kSizeClasses[c].object_bytes;
+    return static_cast<std::uint32_t>(
+        std::clamp<std::uint64_t>(fit, kMinBinObjects, kFirstBinObjects));
+  }
   [[nodiscard]] static constexpr std::uint32_t max_capacity(ClassIndex c) noexcept {
     const std::uint64_t fit = kMaxBinBytes / kSizeClasses[c].object_bytes;
-    return static_cast<std::uint32_t>(fit < kMinBinObjects   ? kMinBinObjects
-                                      : fit > kMaxBinObjects ? kMaxBinObjects
-                                                             : fit);
+    return static_cast<std::uint32_t>(
+        std::clamp<std::uint64_t>(fit, kMinBinObjects, kMaxBinObjects));
   }
 };
 

@@ -15,6 +15,9 @@ namespace {
 constinit ThreadCache g_no_cache;
 constinit ThreadCache g_bypass{.bypass = true};
 
+// The state of an entry that repair() has passed: taken, and none that objects have.
+constexpr std::uint8_t kSeen = kLive | kZeroBit;
+
 // More lists than CPUs would only spread the objects.
 unsigned most_shards() noexcept {
   static constinit unsigned g_most = 0;  // a race writes the same value twice
@@ -45,7 +48,7 @@ ThreadCache& ThreadCaches::get() noexcept {
       cache->next = first_;
       if (first_ != nullptr) first_->prev = cache;
       first_ = cache;
-      ++count_;
+      __atomic_store_n(&count_, count_ + 1, __ATOMIC_RELAXED);
     }
   }
   if (cache == nullptr) return g_bypass;  // asked again at the next call
@@ -61,9 +64,8 @@ ThreadCache& ThreadCaches::get() noexcept {
 // The array changes under the lock, which fork holds: a child finds the old one or the new.
 bool ThreadCaches::enlarge(Bin& bin, ClassIndex c) noexcept {
   const std::uint32_t before = bin.capacity();
-  const std::uint32_t most = ThreadCache::max_capacity(c);
-  const std::uint32_t after =
-      std::min(most, before == 0 ? ThreadCache::kFirstBinObjects : before * 2);
+  const std::uint32_t after = before == 0 ? ThreadCache::first_capacity(c)
+                                          : std::min(ThreadCache::max_capacity(c), before * 2);
   if (after == before) return false;
   os::MutexLock hold(lock_);
   auto* array = static_cast<Taken*>(pool_.allocate(after * sizeof(Taken), map_metadata));
@@ -92,8 +94,12 @@ std::uint8_t ThreadCaches::choose_shard(Heap& heap, ThreadCache& cache, ClassInd
 bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
   Bin& bin = cache.bins[c];
   if (__atomic_load_n(&orphans_, __ATOMIC_RELAXED) != 0) adopt_orphan(heap);
-  static_cast<void>(enlarge(bin, c));
+  if (heap.sparse().due(heap.page_heap())) heap.sparse().step(heap);
+  const bool small =
+      bin.capacity() * kSizeClasses[c].object_bytes <= ThreadCache::kFreeGrowthBytes / 2;
+  if (small || cache.met[c] == ThreadCache::Met::kFull) static_cast<void>(enlarge(bin, c));
   if (bin.capacity() == 0) return false;
+  cache.met[c] = ThreadCache::Met::kDry;
   const std::uint32_t want = std::max(bin.capacity() / 2, 1u);
   const std::uint8_t shard = choose_shard(heap, cache, c);
   const std::uint32_t got =
@@ -106,7 +112,9 @@ bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept
 
 void ThreadCaches::overflow(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
   Bin& bin = cache.bins[c];
-  if (enlarge(bin, c)) return;
+  const bool grows = bin.capacity() == 0 || cache.met[c] == ThreadCache::Met::kDry;
+  cache.met[c] = ThreadCache::Met::kFull;
+  if (grows && enlarge(bin, c)) return;
   if (bin.capacity() == 0) return;
   const std::uint32_t count = std::max(bin.size() / 2, 1u);
   give_bottom(heap, bin, count);
@@ -114,7 +122,7 @@ void ThreadCaches::overflow(Heap& heap, ThreadCache& cache, ClassIndex c) noexce
 }
 
 // Gives back the objects that were cached longest. They leave the bin before they change hands: the
-// child of a fork at that moment loses them, but never finds an object in two places.
+// child of a fork at that moment loses them, but never finds one that a central list has too.
 void ThreadCaches::give_bottom(Heap& heap, Bin& bin, std::uint32_t count) noexcept {
   constexpr std::uint32_t kBatch = 64;
   std::array<Taken, kBatch> batch;
@@ -128,17 +136,25 @@ void ThreadCaches::give_bottom(Heap& heap, Bin& bin, std::uint32_t count) noexce
   }
 }
 
+std::uint64_t ThreadCaches::budget() const noexcept {
+  const std::uint64_t threads =
+      std::max<std::uint64_t>(__atomic_load_n(&count_, __ATOMIC_RELAXED), 1);
+  return std::clamp(ThreadCache::kAllCachesBytes / threads, ThreadCache::kMinCacheBytes,
+                    ThreadCache::kMaxCacheBytes);
+}
+
 void ThreadCaches::trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t moved_bytes) noexcept {
+  const std::uint64_t most = budget();
   cache.flow_bytes += moved_bytes;
-  if (cache.flow_bytes < ThreadCache::kFlowBeforeTrim) return;
+  if (cache.flow_bytes < most / 2) return;
   cache.flow_bytes = 0;
   std::uint64_t total = 0;
   for (std::size_t c = 1; c < kClassCount; ++c) {
     total += std::uint64_t{cache.bins[c].size()} * kSizeClasses[c].object_bytes;
   }
-  if (total <= ThreadCache::kMaxCacheBytes) return;
+  if (total <= most) return;
   // Every bin gives the same share, rounded up, so large classes give what they hold alone.
-  const std::uint64_t excess = total - ThreadCache::kMaxCacheBytes / 2;
+  const std::uint64_t excess = total - most / 2;
   for (std::size_t c = 1; c < kClassCount; ++c) {
     Bin& bin = cache.bins[c];
     const auto count = static_cast<std::uint32_t>((bin.size() * excess + total - 1) / total);
@@ -161,7 +177,7 @@ void ThreadCaches::destroy(Heap& heap, ThreadCache& cache) noexcept {
   else
     first_ = cache.next;
   if (cache.next != nullptr) cache.next->prev = cache.prev;
-  --count_;
+  __atomic_store_n(&count_, count_ - 1, __ATOMIC_RELAXED);
   for (std::size_t c = 1; c < kClassCount; ++c) {
     Bin& bin = cache.bins[c];
     __atomic_fetch_add(&ended_frees_[c], bin.frees, __ATOMIC_RELAXED);
@@ -215,9 +231,20 @@ void ThreadCaches::orphan_others() noexcept {
   __atomic_store_n(&orphans_, static_cast<std::uint32_t>(count_ - mine), __ATOMIC_RELAXED);
 }
 
-// Its thread was stopped anywhere in its fast paths: an entry may be live already though still in
-// its array (malloc had not returned), or cached and in no array (that object is lost to the
-// child). The first kind is taken back here.
+// An orphan's thread was stopped anywhere: an entry may be live already though still in its array
+// (malloc had not returned), or cached and in no array (that object is lost to the child), or in it
+// twice (give_bottom was shifting). The first kind is taken back, of the last kind one is kept.
+void ThreadCaches::repair(Bin& bin) noexcept {
+  Taken* top = bin.base;
+  for (const Taken* entry = bin.base; entry != bin.top; ++entry) {
+    if (load_state(*entry->state) == kSeen) continue;
+    store_state(*entry->state, kSeen);
+    *top++ = *entry;
+  }
+  set_top(bin, top);
+  for (Taken* entry = bin.base; entry != top; ++entry) store_state(*entry->state, kCached);
+}
+
 void ThreadCaches::adopt_orphan(Heap& heap) noexcept {
   ThreadCache* orphan = nullptr;
   {
@@ -230,9 +257,7 @@ void ThreadCaches::adopt_orphan(Heap& heap) noexcept {
     orphan->forks = forks_;  // this thread's now
     __atomic_store_n(&orphans_, orphans_ - 1, __ATOMIC_RELAXED);
   }
-  for (Bin& bin : orphan->bins) {
-    for (Taken* entry = bin.base; entry != bin.top; ++entry) store_state(*entry->state, kCached);
-  }
+  for (Bin& bin : orphan->bins) repair(bin);
   destroy(heap, *orphan);
 }
 

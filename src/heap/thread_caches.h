@@ -65,15 +65,18 @@ class ThreadCaches {
  private:
   friend struct inspect::RootAccess;
 
+  // What each cache may hold at this moment, given how many there are.
+  [[nodiscard]] std::uint64_t budget() const noexcept;
   [[nodiscard]] bool enlarge(Bin& bin, ClassIndex c) noexcept REAM_EXCLUDES(lock_);
   void give_bottom(Heap& heap, Bin& bin, std::uint32_t count) noexcept;
   void trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t moved_bytes) noexcept;
   void destroy(Heap& heap, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
+  static void repair(Bin& bin) noexcept;
   void adopt_orphan(Heap& heap) noexcept REAM_EXCLUDES(lock_);
 
   os::Mutex lock_{rank::kThreadCaches};
   ThreadCache* first_ REAM_GUARDED_BY(lock_) = nullptr;
-  std::uint64_t count_ REAM_GUARDED_BY(lock_) = 0;
+  std::uint64_t count_ = 0;  // changes under lock_, read without
   MetaPool pool_ REAM_GUARDED_BY(lock_);
   std::array<std::uint64_t, kClassCount> ended_frees_{};  // atomic
   unsigned shards_ = 1;  // in use so far, at most Heap::kMaxShards; grows under lock_, read without

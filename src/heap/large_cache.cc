@@ -1,0 +1,83 @@
+#include "heap/large_cache.h"
+
+namespace ream {
+namespace {
+
+constexpr bool fits(std::uint64_t have, Pages pages) noexcept {
+  return have >= pages.n && have <= pages.n + pages.n / 8;
+}
+
+}  // namespace
+
+Span* LargeCache::empty(Shard& shard, Slot& slot) noexcept {
+  Span* span = slot.span.exchange(nullptr, std::memory_order_acq_rel);
+  if (span == nullptr) return nullptr;
+  shard.bytes.fetch_sub(span->bytes(), std::memory_order_relaxed);
+  shard.spans.fetch_sub(1, std::memory_order_relaxed);
+  return span;
+}
+
+Span* LargeCache::empty_next(Shard& shard) noexcept {
+  for (unsigned i = 0; i < kSlots; ++i) {
+    const unsigned slot = shard.next.fetch_add(1, std::memory_order_relaxed) % kSlots;
+    if (Span* span = empty(shard, shard.slots[slot])) return span;
+  }
+  return nullptr;
+}
+
+LargeCache::Taken LargeCache::take(unsigned index, Pages pages) noexcept {
+  Shard& shard = shards_[index % kShards];
+  if (shard.spans.load(std::memory_order_relaxed) == 0) return {};
+  for (Slot& slot : shard.slots) {
+    if (!fits(slot.pages.load(std::memory_order_relaxed), pages)) continue;
+    Span* span = empty(shard, slot);
+    if (span == nullptr) continue;
+    if (!fits(span->pages, pages)) return {.evicted = span};  // another one was put there meanwhile
+    shard.hits.fetch_add(1, std::memory_order_relaxed);
+    const std::uint32_t used = shard.used.load(std::memory_order_relaxed);
+    if (used < kSlots) shard.used.store(used + 1, std::memory_order_relaxed);
+    return {.fitting = span};
+  }
+  shard.used.store(1, std::memory_order_relaxed);
+  return {.evicted = empty_next(shard)};
+}
+
+Span* LargeCache::put(unsigned index, Span& span) noexcept {
+  if (span.bytes() > kMaxSpanBytes) return &span;
+  Shard& shard = shards_[index % kShards];
+  const std::uint64_t before = shard.bytes.fetch_add(span.bytes(), std::memory_order_relaxed);
+  shard.spans.fetch_add(1, std::memory_order_relaxed);
+  const bool room = before + span.bytes() <= kMaxShardBytes;
+  const std::uint32_t used = shard.used.load(std::memory_order_relaxed);
+  for (std::uint32_t i = 0; i < used; ++i) {
+    Slot& slot = shard.slots[i];
+    if (!room || slot.span.load(std::memory_order_relaxed) != nullptr) continue;
+    Span* nothing = nullptr;
+    slot.pages.store(span.pages, std::memory_order_relaxed);
+    if (slot.span.compare_exchange_strong(nothing, &span, std::memory_order_acq_rel))
+      return nullptr;
+  }
+  // No slot or no room. Misses of take() empty slots, so the older ones will not stay for ever.
+  shard.bytes.fetch_sub(span.bytes(), std::memory_order_relaxed);
+  shard.spans.fetch_sub(1, std::memory_order_relaxed);
+  return &span;
+}
+
+Span* LargeCache::evict() noexcept {
+  for (Shard& shard : shards_) {
+    if (Span* span = empty_next(shard)) return span;
+  }
+  return nullptr;
+}
+
+LargeCache::Stats LargeCache::stats() const noexcept {
+  Stats sum;
+  for (const Shard& shard : shards_) {
+    sum.spans += shard.spans.load(std::memory_order_relaxed);
+    sum.bytes += Bytes(shard.bytes.load(std::memory_order_relaxed));
+    sum.hits += shard.hits.load(std::memory_order_relaxed);
+  }
+  return sum;
+}
+
+}  // namespace ream
