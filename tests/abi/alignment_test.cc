@@ -129,7 +129,8 @@ TEST(Valloc, GivesWholePages) {
     EXPECT_GE(malloc_usable_size(q), (n + g_page - 1) / g_page * g_page);
     std::free(q);
   }
-  for (const std::size_t n : {std::size_t{SIZE_MAX}, SIZE_MAX - g_page + 2, SIZE_MAX - 2 * g_page}) {
+  for (const std::size_t n :
+       {std::size_t{SIZE_MAX}, SIZE_MAX - g_page + 2, SIZE_MAX - 2 * g_page}) {
     errno = 0;
     EXPECT_EQ(nullptr, hide(valloc(hide(n))));
     EXPECT_EQ(ENOMEM, errno);

@@ -19,10 +19,9 @@ extern "C" void free_aligned_sized(void*, std::size_t, std::size_t);
 namespace abi_test {
 namespace {
 
-constexpr std::size_t kTooLarge[] = {SIZE_MAX,         SIZE_MAX - 1,      SIZE_MAX - 4096,
-                                     SIZE_MAX - 8192,  SIZE_MAX - 65536,  SIZE_MAX / 2 + 2,
-                                     PTRDIFF_MAX,      PTRDIFF_MAX - 4096, std::size_t{1} << 56,
-                                     std::size_t{1} << 48};
+constexpr std::size_t kTooLarge[] = {
+    SIZE_MAX,         SIZE_MAX - 1, SIZE_MAX - 4096,    SIZE_MAX - 8192,      SIZE_MAX - 65536,
+    SIZE_MAX / 2 + 2, PTRDIFF_MAX,  PTRDIFF_MAX - 4096, std::size_t{1} << 56, std::size_t{1} << 48};
 
 // The tests below would prove nothing about libc's malloc: all names must come from one ream.
 TEST(Allocation, AllNamesAreReams) {
@@ -33,14 +32,22 @@ TEST(Allocation, AllNamesAreReams) {
   ASSERT_NE(0, dladdr(reinterpret_cast<void*>(&std::strtol), &info));
   ASSERT_NE(known.dli_fbase, info.dli_fbase);
   const void* names[] = {
-      reinterpret_cast<void*>(&std::malloc),    reinterpret_cast<void*>(&std::free),
-      reinterpret_cast<void*>(&std::calloc),    reinterpret_cast<void*>(&std::realloc),
-      reinterpret_cast<void*>(&memalign),       reinterpret_cast<void*>(&posix_memalign),
-      reinterpret_cast<void*>(&aligned_alloc),  reinterpret_cast<void*>(&valloc),
-      reinterpret_cast<void*>(&pvalloc),        reinterpret_cast<void*>(&reallocarray),
-      reinterpret_cast<void*>(&mallinfo2),      reinterpret_cast<void*>(&malloc_info),
-      reinterpret_cast<void*>(&malloc_trim),    reinterpret_cast<void*>(&malloc_usable_size),
-      reinterpret_cast<void*>(&mallopt),        reinterpret_cast<void*>(&malloc_stats),
+      reinterpret_cast<void*>(&std::malloc),
+      reinterpret_cast<void*>(&std::free),
+      reinterpret_cast<void*>(&std::calloc),
+      reinterpret_cast<void*>(&std::realloc),
+      reinterpret_cast<void*>(&memalign),
+      reinterpret_cast<void*>(&posix_memalign),
+      reinterpret_cast<void*>(&aligned_alloc),
+      reinterpret_cast<void*>(&valloc),
+      reinterpret_cast<void*>(&pvalloc),
+      reinterpret_cast<void*>(&reallocarray),
+      reinterpret_cast<void*>(&mallinfo2),
+      reinterpret_cast<void*>(&malloc_info),
+      reinterpret_cast<void*>(&malloc_trim),
+      reinterpret_cast<void*>(&malloc_usable_size),
+      reinterpret_cast<void*>(&mallopt),
+      reinterpret_cast<void*>(&malloc_stats),
       reinterpret_cast<void*>(&free_aligned_sized),
       reinterpret_cast<void*>(static_cast<void* (*)(std::size_t)>(&::operator new)),
       reinterpret_cast<void*>(static_cast<void (*)(void*) noexcept>(&::operator delete))};

@@ -42,8 +42,8 @@ bool is_well_formed(const std::string& text) {
 
 TEST(IsWellFormed, TellsGoodFromBad) {
   EXPECT_TRUE(is_well_formed("<a b=\"1\"><c/><d x=\"y\"></d></a>\n"));
-  for (const char* bad : {"", "text", "<a>", "<a></b>", "<a><b></a></b>", "<a b=\"></a>", "<a", "</a>",
-                          "<a></a><b></b>"}) {
+  for (const char* bad : {"", "text", "<a>", "<a></b>", "<a><b></a></b>", "<a b=\"></a>", "<a",
+                          "</a>", "<a></a><b></b>"}) {
     EXPECT_FALSE(is_well_formed(bad)) << bad;
   }
 }
@@ -158,9 +158,8 @@ TEST(MallocTrim, ResidentMemoryFalls) {
 }
 
 TEST(Mallopt, KnowsGlibcsParameters) {
-  for (const int parameter :
-       {M_MXFAST, M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_CHECK_ACTION, M_PERTURB,
-        M_ARENA_TEST, M_ARENA_MAX}) {
+  for (const int parameter : {M_MXFAST, M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX,
+                              M_CHECK_ACTION, M_PERTURB, M_ARENA_TEST, M_ARENA_MAX}) {
     EXPECT_EQ(1, mallopt(parameter, 64)) << parameter;
   }
   for (const int parameter : {-1000, 12345, INT_MAX, INT_MIN}) {

@@ -1,6 +1,6 @@
-// misuse CASE: does one wrong thing to the allocator. Prints the address it does it to on stdout first
-// (without allocating), then "survived" if the library did not end the program. misuse_test.py runs all
-// cases. `misuse --list` prints their names.
+// misuse CASE: does one wrong thing to the allocator. Prints the address it does it to on stdout
+// first (without allocating), then "survived" if the library did not end the program.
+// misuse_test.py runs all cases. `misuse --list` prints their names.
 #include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>

@@ -23,8 +23,9 @@ def other(function):
             "foreign": f"{function} of a foreign pointer"}
 
 
-WHAT = {"free": FREE, "delete": FREE, "realloc": other("realloc"),
-        "realloc_zero": other("realloc"), "malloc_usable_size": other("malloc_usable_size")}
+# realloc to 0 bytes is a free, and speaks as one.
+WHAT = {"free": FREE, "delete": FREE, "realloc": other("realloc"), "realloc_zero": FREE,
+        "malloc_usable_size": other("malloc_usable_size")}
 
 # real size, size said, whether it must die: only where the real block cannot hold the size said.
 FREE_SIZED = [(100, 5000, True), (5000, 100000, True), (1 << 20, 2 << 20, True), (16, 17, True),

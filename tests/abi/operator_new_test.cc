@@ -16,11 +16,10 @@ namespace {
 
 constexpr std::size_t kHuge[] = {SIZE_MAX, SIZE_MAX - 4096, std::size_t{PTRDIFF_MAX} + 1,
                                  std::size_t{PTRDIFF_MAX} - 4096, std::size_t{1} << 50};
-constexpr std::align_val_t kAlignments[] = {std::align_val_t{1},    std::align_val_t{8},
-                                            std::align_val_t{16},   std::align_val_t{32},
-                                            std::align_val_t{64},   std::align_val_t{256},
-                                            std::align_val_t{4096}, std::align_val_t{1 << 16},
-                                            std::align_val_t{1 << 21}};
+constexpr std::align_val_t kAlignments[] = {
+    std::align_val_t{1},    std::align_val_t{8},       std::align_val_t{16},
+    std::align_val_t{32},   std::align_val_t{64},      std::align_val_t{256},
+    std::align_val_t{4096}, std::align_val_t{1 << 16}, std::align_val_t{1 << 21}};
 
 using Allocate = std::function<void*(std::size_t)>;
 
@@ -99,7 +98,7 @@ TEST(OperatorNew, EveryAlignmentWithEveryDelete) {
 }
 
 TEST(OperatorNew, DeleteOfNullDoesNothing) {
-  const auto null = [] { return hide(static_cast<void*>(null()ptr)); };
+  const auto null = [] { return hide(static_cast<void*>(nullptr)); };
   ::operator delete(null());
   ::operator delete[](null());
   ::operator delete(null(), std::size_t{10});

@@ -187,8 +187,7 @@ void resize_block(Block& block, Random& random, std::size_t limit) {
   if (n == 0 || n > limit) n = 1 + random.below(limit);
   const std::size_t kept = n < block.usable ? n : block.usable;
   check_block(block, false);
-  void* p = random.below(2) == 0 ? std::realloc(block.bytes, n)
-                                 : reallocarray(block.bytes, 1, n);
+  void* p = random.below(2) == 0 ? std::realloc(block.bytes, n) : reallocarray(block.bytes, 1, n);
   if (p == nullptr) fail("no memory: realloc from %zu to %zu bytes", block.requested, n);
   const Block before = block;
   block.bytes = static_cast<unsigned char*>(p);

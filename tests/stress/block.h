@@ -1,6 +1,6 @@
-// A block of memory under test: how it was got (so how it may be given back), and a pattern over its
-// bytes that no other block has. A byte that changes, a block that overlaps another or a calloc that
-// is not zero ends the program with a message.
+// A block of memory under test: how it was got (so how it may be given back), and a pattern over
+// its bytes that no other block has. A byte that changes, a block that overlaps another or a calloc
+// that is not zero ends the program with a message.
 //
 // Thread safety: a Block belongs to one thread at a time.
 #pragma once

@@ -2,10 +2,10 @@
 //
 //   fork_storm [--forks=N] [--seed=N] [--patience=SECONDS]
 //
-// Six threads allocate, check and free without a pause; two more fork. A child checks some of what it
-// inherited, starts threads and allocates 3 to 60 MB in blocks of all sizes, then ends. A child that
-// ends badly, or that lives longer than --patience, is reported (a hung one with what its threads wait
-// for) and counted; status 0 only when there was none.
+// Six threads allocate, check and free without a pause; two more fork. A child checks some of what
+// it inherited, starts threads and allocates 3 to 60 MB in blocks of all sizes, then ends. A child
+// that ends badly, or that lives longer than --patience, is reported (a hung one with what its
+// threads wait for) and counted; status 0 only when there was none.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -95,8 +95,9 @@ void allocate_in_child(std::uint64_t seed, std::size_t bytes) {
 // Says where each thread of a process waits, as far as the kernel tells.
 void report_hung(pid_t pid) {
   std::fprintf(stderr, "fork_storm: child %d hangs:\n", static_cast<int>(pid));
-  const std::string command = "for t in /proc/" + std::to_string(pid) +
-                              "/task/*; do echo \"  $t $(cat $t/wchan) $(cat $t/syscall)\"; done >&2";
+  const std::string command =
+      "for t in /proc/" + std::to_string(pid) +
+      "/task/*; do echo \"  $t $(cat $t/wchan) $(cat $t/syscall)\"; done >&2";
   if (std::system(command.c_str()) != 0) std::fprintf(stderr, "  (no more is known)\n");
 }
 

@@ -1,6 +1,6 @@
-// lifecycle CASE [ARGUMENT]: runs one case of lifecycle.h. Its last line is "lifecycle CASE: ok"; some
-// cases end the process in their own way after it. Each is run with the library preloaded, but for
-// dlopen_late, whose argument names the library.
+// lifecycle CASE [ARGUMENT]: runs one case of lifecycle.h. Its last line is "lifecycle CASE: ok";
+// some cases end the process in their own way after it. Each is run with the library preloaded, but
+// for dlopen_late, whose argument names the library.
 #include "lifecycle.h"
 
 #include <malloc.h>

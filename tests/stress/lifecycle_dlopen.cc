@@ -1,5 +1,5 @@
-// The library opened late, by a program that runs on libc's malloc, has threads and much TLS in use.
-// Nothing may mix: what comes from the library goes back to it, what comes from libc to libc.
+// The library opened late, by a program that runs on libc's malloc, has threads and much TLS in
+// use. Nothing may mix: what comes from the library goes back to it, what comes from libc to libc.
 #include <dlfcn.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -82,8 +82,7 @@ void say_ok(const char* name) {
 }  // namespace
 
 int before_main() {
-  LIFECYCLE_REQUIRE(g_early_text != nullptr &&
-                    std::strcmp(g_early_text, "taken before main") == 0);
+  LIFECYCLE_REQUIRE(g_early_text != nullptr && std::strcmp(g_early_text, "taken before main") == 0);
   const auto* bytes = static_cast<const char*>(g_early_big);
   LIFECYCLE_REQUIRE(bytes[0] == 0 && bytes[(5 << 20) - 1] == 0);
   LIFECYCLE_REQUIRE(g_global.map.size() == 1000 && g_global.map[999].size() == 999);

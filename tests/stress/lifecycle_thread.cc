@@ -187,7 +187,7 @@ int cancel() {
 
 // A timer's signal interrupts malloc at any instruction; its handler does not allocate.
 int signals() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = count_signal;
   action.sa_flags = SA_RESTART;
   LIFECYCLE_REQUIRE(sigaction(SIGPROF, &action, nullptr) == 0);
@@ -211,9 +211,8 @@ int signals() {
 int small_stacks() {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
-  LIFECYCLE_REQUIRE(
-      pthread_attr_setstacksize(&attributes, static_cast<std::size_t>(PTHREAD_STACK_MIN) + 8192) ==
-      0);
+  LIFECYCLE_REQUIRE(pthread_attr_setstacksize(
+                        &attributes, static_cast<std::size_t>(PTHREAD_STACK_MIN) + 8192) == 0);
   for (int i = 0; i < 100; ++i) {
     pthread_t thread;
     LIFECYCLE_REQUIRE(pthread_create(&thread, &attributes, start_exercise, nullptr) == 0);

@@ -1,12 +1,12 @@
-// Threads that allocate, resize, check and free at random: every entry point, sizes 0 to 8 MiB, blocks
-// freed by other threads than took them, threads that end and are replaced.
+// Threads that allocate, resize, check and free at random: every entry point, sizes 0 to 8 MiB,
+// blocks freed by other threads than took them, threads that end and are replaced.
 //
 //   stress [--operations=N] [--seconds=N] [--threads=N] [--seed=N] [--megabytes=N]
 //
 // Each of the threads lives for a number of operations and then leaves its blocks to its successor.
 // --operations is the number of all operations; --seconds ends the run by time instead. --megabytes
-// bounds what all threads together hold. Prints the seed first; ends with status 0 when all was right
-// and every block was given back.
+// bounds what all threads together hold. Prints the seed first; ends with status 0 when all was
+// right and every block was given back.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -76,7 +76,8 @@ class Seat {
 
   void free_all() {
     while (!blocks_.empty()) drop(blocks_.size() - 1);
-    for (std::atomic<Block*>& slot : shared_.mailboxes[index_].slots) free_letter(slot.exchange(nullptr));
+    for (std::atomic<Block*>& slot : shared_.mailboxes[index_].slots)
+      free_letter(slot.exchange(nullptr));
   }
 
  private:
@@ -141,7 +142,8 @@ class Seat {
     while (blocks_.size() > 10) drop(random_.below(blocks_.size()));
   }
 
-  // Up to 30 blocks to another seat; a letter that nobody has taken yet comes back and is freed here.
+  // Up to 30 blocks to another seat; a letter that nobody has taken yet comes back and is freed
+  // here.
   void send() {
     Mailbox& other = shared_.mailboxes[random_.below(shared_.mailboxes.size())];
     const std::uint64_t count = 1 + random_.below(30);
