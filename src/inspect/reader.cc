@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::uint32_t kMaxObjects = 4096;    // of a span
 constexpr std::uint64_t kMaxRanges = 1 << 22;  // of a window
-constexpr std::uint64_t kMaxCaches = 1 << 20;
+constexpr std::uint64_t kMaxCaches = 1 << 16;
 constexpr std::uint32_t kMaxSpanHeader = 1024;
 
 template <class T>
@@ -283,18 +283,24 @@ bool Reader::read_counters(CounterView& counters) noexcept {
                             at(root_.heap_leaf_count) * root_.leaf_bytes;
   for (std::uint32_t w = 0; w < root_.window_count; ++w) {
     if (read_or_zero<std::uint8_t>(heap_at(root_.heap_ready) + w) != 1) continue;
-    counters.metadata_bytes += read_or_zero<std::uint64_t>(heap_at(root_.heap_windows) +
-                                                           std::uint64_t{w} * root_.window_stride +
-                                                           root_.window_committed);
+    const std::uint64_t window =
+        heap_at(root_.heap_windows) + std::uint64_t{w} * root_.window_stride;
+    counters.metadata_bytes +=
+        read_or_zero<std::uint64_t>(window + root_.window_committed) +
+        read_or_zero<std::uint64_t>(window + root_.window_range_capacity) * sizeof(Range);
   }
   for (std::uint32_t c = 0; c < root_.class_count; ++c) {
     counters.frees[c] =
         read_or_zero<std::uint64_t>(heap_at(root_.heap_ended_frees) + std::uint64_t{c} * 8);
   }
   // A list that changes meanwhile may lead anywhere, also in a circle.
-  const std::uint64_t most = std::min(kMaxCaches, counters.threads + 64);
+  const std::uint64_t most = std::min(kMaxCaches, counters.threads) + 64;
   std::uint64_t cache = at(root_.heap_first_cache);
   for (std::uint64_t i = 0; cache != 0 && i < most && !gives_up(); ++i) {
+    if (cache % alignof(std::uint64_t) != 0) {
+      ++torn_;
+      break;
+    }
     add_cache_frees(cache, counters);
     cache = read_or_zero<std::uint64_t>(cache + root_.cache_next);
   }

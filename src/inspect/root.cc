@@ -117,6 +117,8 @@ struct RootAccess {
         narrow(kCaches + offsetof(ThreadCaches, pool_) + offsetof(MetaPool, mapped_));
     r.heap_leaf_count = narrow(kMap + offsetof(PageMap, leaf_count_));
     r.leaf_bytes = sizeof(PageMap::Leaf);
+    r.window_range_capacity =
+        narrow(offsetof(Alloc, ranges_) + offsetof(page::AddrRanges, capacity_));
     return r;
   }
 };

@@ -128,6 +128,7 @@ struct RootV1 {
   std::uint32_t heap_cache_pool;
   std::uint32_t heap_leaf_count;
   std::uint32_t leaf_bytes;
+  std::uint32_t window_range_capacity;  // in a window, u64: its ranges have memory for so many
 };
 
 // The format cannot drift by itself: these are what a reader of version 1 knows.
@@ -145,7 +146,7 @@ static_assert(offsetof(RootV1, class_count) == 196);
 static_assert(offsetof(RootV1, heap_central) == 208);
 static_assert(offsetof(RootV1, heap_first_cache) == 244);
 static_assert(offsetof(RootV1, heap_first_large) == 284);
-static_assert(offsetof(RootV1, leaf_bytes) == 320 && sizeof(RootV1) == 328);
+static_assert(offsetof(RootV1, window_range_capacity) == 324 && sizeof(RootV1) == 328);
 
 }  // namespace ream::inspect
 
