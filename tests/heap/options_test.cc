@@ -1,0 +1,105 @@
+// What the parser makes of environments, and what it says about them.
+#include "heap/options.h"
+
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+
+namespace ream {
+namespace {
+
+std::string g_messages;
+void collect(const char* text, std::size_t bytes) noexcept { g_messages.append(text, bytes); }
+
+class OptionsTest : public testing::Test {
+ protected:
+  OptionsTest() {
+    g_messages.clear();
+    set_message_sink(collect);
+  }
+
+  static Options parse(std::initializer_list<const char*> entries) {
+    std::vector<const char*> environment(entries);
+    environment.push_back(nullptr);
+    return parse_options(environment.data());
+  }
+  static Bytes retain(const char* entry) { return parse({entry}).retain; }
+};
+
+TEST_F(OptionsTest, NothingSetGivesDefaultsWithoutAWord) {
+  for (const Options& o : {parse({}), parse({"PATH=/bin", "REAMS=3", "X_REAM_RETAIN=1", "REAM=1"}),
+                           parse_options(nullptr)}) {
+    EXPECT_EQ(o.retain, Options{}.retain);
+    EXPECT_EQ(o.report, nullptr);
+  }
+  EXPECT_EQ(g_messages, "");
+}
+
+TEST_F(OptionsTest, SizesWithEachSuffix) {
+  EXPECT_EQ(retain("REAM_RETAIN=0"), Bytes());
+  EXPECT_EQ(retain("REAM_RETAIN=12345"), 12345_B);
+  EXPECT_EQ(retain("REAM_RETAIN=7K"), 7_KiB);
+  EXPECT_EQ(retain("REAM_RETAIN=64M"), 64_MiB);
+  EXPECT_EQ(retain("REAM_RETAIN=2G"), 2_GiB);
+  EXPECT_EQ(retain("REAM_RETAIN=0000000000000000000000000000009"), 9_B);
+  EXPECT_EQ(retain("REAM_RETAIN=18446744073709551615"), Bytes(~0ULL));
+  EXPECT_EQ(retain("REAM_RETAIN=17179869183G"), Bytes(17179869183ULL << 30));
+  EXPECT_EQ(g_messages, "");
+}
+
+TEST_F(OptionsTest, ABadSizeIsNamedOnceAndTheDefaultStays) {
+  for (const char* value :
+       {"", "M", "-1", "+1", " 1", "1 ", "1k", "1MB", "1T", "0x10", "1.5M", "1M1", "all",
+        "18446744073709551616", "99999999999999999999999", "17179869184G", "18014398509481984K"}) {
+    g_messages.clear();
+    const std::string entry = std::string("REAM_RETAIN=") + value;
+    EXPECT_EQ(retain(entry.c_str()), Options{}.retain) << entry;
+    EXPECT_EQ(g_messages,
+              std::string("ream: bad value for REAM_RETAIN: \"") + value + "\" ignored\n");
+  }
+}
+
+TEST_F(OptionsTest, ABadValueDoesNotUndoAGoodOne) {
+  EXPECT_EQ(parse({"REAM_RETAIN=3M", "REAM_RETAIN=x"}).retain, 3_MiB);
+}
+
+TEST_F(OptionsTest, TheReportIsAName) {
+  const char* entry = "REAM_REPORT=/tmp/a=b.json";
+  EXPECT_EQ(parse({entry}).report, entry + std::string("REAM_REPORT=").size());
+  EXPECT_EQ(g_messages, "");
+  EXPECT_EQ(parse({"REAM_REPORT="}).report, nullptr);
+  EXPECT_EQ(g_messages, "ream: bad value for REAM_REPORT: \"\" ignored\n");
+}
+
+TEST_F(OptionsTest, AnUnknownNameIsNamedOnce) {
+  const Options o = parse({"REAM_RETAINS=1M", "REAM_RETAIN=1M", "REAM_=", "REAM_retain=2M"});
+  EXPECT_EQ(o.retain, 1_MiB);
+  EXPECT_EQ(g_messages,
+            "ream: unknown option REAM_RETAINS ignored\n"
+            "ream: unknown option REAM_ ignored\n"
+            "ream: unknown option REAM_retain ignored\n");
+}
+
+TEST_F(OptionsTest, AnEntryWithoutAValueIsNoVariable) {
+  EXPECT_EQ(parse({"REAM_RETAIN", "REAM_WHAT"}).retain, Options{}.retain);
+  EXPECT_EQ(g_messages, "");
+}
+
+TEST_F(OptionsTest, LongNamesAndValuesAreCutInTheMessage) {
+  const std::string name = "REAM_" + std::string(5000, 'N');
+  const std::string value(5000, '9');
+  parse({(name + "=1").c_str()});
+  EXPECT_EQ(g_messages, "ream: unknown option " + name.substr(0, 63) + " ignored\n");
+  g_messages.clear();
+  EXPECT_EQ(retain(("REAM_RETAIN=" + value).c_str()), Options{}.retain);
+  EXPECT_LT(g_messages.size(), 300u);
+  EXPECT_EQ(g_messages.find("ream: bad value for REAM_RETAIN: \"999"), 0u);
+  EXPECT_EQ(g_messages.back(), '\n');
+}
+
+}  // namespace
+}  // namespace ream
