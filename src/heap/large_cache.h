@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "base/config.h"
+#include "base/root_access.h"
 #include "base/units.h"
 #include "span/span.h"
 
@@ -51,6 +52,8 @@ class LargeCache {
   [[nodiscard]] Stats stats() const noexcept;
 
  private:
+  friend struct inspect::RootAccess;
+
   struct Slot {
     std::atomic<Span*> span{nullptr};
     std::atomic<std::uint32_t> pages{

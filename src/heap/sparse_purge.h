@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/root_access.h"
 #include "base/units.h"
 #include "heap/page_heap.h"
 
@@ -40,6 +41,8 @@ class SparsePurge {
   }
 
  private:
+  friend struct inspect::RootAccess;
+
   std::atomic<std::uint64_t> step_{kStepBytes};
   std::atomic<std::uint64_t> purged_{0};
   std::atomic<bool> busy_{false};

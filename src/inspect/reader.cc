@@ -65,8 +65,8 @@ bool Reader::root_makes_sense() const noexcept {
          r.window_log_bytes > chunk_log_bytes && r.window_log_bytes < 57 && r.window_count > 0 &&
          r.window_count <= 65536 && r.chunk_l2_log < 32 &&
          r.map_leaf_log_bytes >= chunk_log_bytes && r.map_leaf_log_bytes < 57 &&
-         r.class_count > 0 && r.class_count <= kMaxClasses && r.chunk_stride > 0 &&
-         r.span_min_bytes <= kMaxSpanHeader && in_header(r.span_base, 8) &&
+         r.large_cache_shards <= 4096 && r.class_count > 0 && r.class_count <= kMaxClasses &&
+         r.chunk_stride > 0 && r.span_min_bytes <= kMaxSpanHeader && in_header(r.span_base, 8) &&
          in_header(r.span_pages, 4) && in_header(r.span_object_bytes, 4) &&
          in_header(r.span_objects, 2) && in_header(r.span_class, 1) &&
          in_header(r.span_requested, 8) && in_header(r.span_states, 1);
@@ -277,7 +277,12 @@ bool Reader::read_counters(CounterView& counters) noexcept {
   counters.peak_in_use_bytes = at(root_.heap_peak_in_use);
   counters.large_mallocs = at(root_.heap_large_mallocs);
   counters.large_frees = at(root_.heap_large_frees);
-  counters.purged_bytes = at(root_.heap_purged_bytes);
+  counters.purged_bytes = at(root_.heap_purged_bytes) + at(root_.heap_inside_purged);
+  for (std::uint32_t s = 0; s < root_.large_cache_shards; ++s) {
+    counters.large_hits += read_or_zero<std::uint64_t>(heap_at(root_.heap_large_cache) +
+                                                       std::uint64_t{s} * root_.large_cache_stride +
+                                                       root_.large_cache_hits);
+  }
   counters.threads = at(root_.heap_cache_count);
   counters.metadata_bytes = at(root_.heap_span_pool) + at(root_.heap_cache_pool) +
                             at(root_.heap_leaf_count) * root_.leaf_bytes;

@@ -68,6 +68,7 @@ struct CounterView {
   std::uint64_t large_mallocs = 0;
   std::uint64_t large_frees = 0;
   std::uint64_t purged_bytes = 0;
+  std::uint64_t large_hits = 0;  // large objects served from the cache of large spans
   std::uint64_t metadata_bytes = 0;
   std::uint64_t threads = 0;                       // with a cache
   std::array<std::uint64_t, kMaxClasses> frees{};  // by class, over time

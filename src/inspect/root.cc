@@ -119,6 +119,11 @@ struct RootAccess {
     r.leaf_bytes = sizeof(PageMap::Leaf);
     r.window_range_capacity =
         narrow(offsetof(Alloc, ranges_) + offsetof(page::AddrRanges, capacity_));
+    r.heap_inside_purged = narrow(offsetof(Heap, sparse_) + offsetof(SparsePurge, purged_));
+    r.heap_large_cache = narrow(offsetof(Heap, large_cache_) + offsetof(LargeCache, shards_));
+    r.large_cache_stride = sizeof(LargeCache::Shard);
+    r.large_cache_shards = LargeCache::kShards;
+    r.large_cache_hits = narrow(offsetof(LargeCache::Shard, hits));
     return r;
   }
 };

@@ -129,6 +129,12 @@ struct RootV1 {
   std::uint32_t heap_leaf_count;
   std::uint32_t leaf_bytes;
   std::uint32_t window_range_capacity;  // in a window, u64: its ranges have memory for so many
+  std::uint32_t heap_inside_purged;     // u64, bytes given back inside spans, over time
+  std::uint32_t heap_large_cache;       // large_cache_shards caches of large spans
+  std::uint32_t large_cache_stride;
+  std::uint32_t large_cache_shards;
+  std::uint32_t large_cache_hits;  // u64, requests served from it, over time
+  std::uint32_t unused;
 };
 
 // The format cannot drift by itself: these are what a reader of version 1 knows.
@@ -146,7 +152,8 @@ static_assert(offsetof(RootV1, class_count) == 196);
 static_assert(offsetof(RootV1, heap_central) == 208);
 static_assert(offsetof(RootV1, heap_first_cache) == 244);
 static_assert(offsetof(RootV1, heap_first_large) == 284);
-static_assert(offsetof(RootV1, window_range_capacity) == 324 && sizeof(RootV1) == 328);
+static_assert(offsetof(RootV1, window_range_capacity) == 324);
+static_assert(offsetof(RootV1, large_cache_hits) == 344 && sizeof(RootV1) == 352);
 
 }  // namespace ream::inspect
 

@@ -40,6 +40,8 @@ class Collector {
       const std::uint64_t bytes = span.pages << shift_;
       out_.counters.large_objects += span.live;
       out_.counters.large_live += span.live * bytes;
+      out_.counters.cached += span.cached * bytes;
+      out_.counters.frees += span.cached;
       if (span.live != 0) add_large(out_, {span.base, bytes, span.requested_bytes});
       return;
     }
@@ -214,8 +216,9 @@ bool collect(Reader& reader, std::uint64_t pid, Snapshot& snapshot) noexcept {
   sum.metadata = view.metadata_bytes;
   sum.threads = view.threads;
   sum.purged = view.purged_bytes;
-  sum.mallocs = view.large_mallocs;
-  sum.frees = view.large_frees;
+  // A large span in the cache was freed by the program, but not by the heap.
+  sum.mallocs = view.large_mallocs + view.large_hits;
+  sum.frees += view.large_frees + view.large_hits;
   sum.torn = reader.torn();
   add_up(sum, snapshot);
   return true;

@@ -31,7 +31,7 @@ constexpr Look kLooks[] = {
     {Cell::kHalf, '+', "30;43", "less than 3/4 of it live"},
     {Cell::kSparse, '-', "30;41", "less than 1/4"},
     {Cell::kLarge, 'L', "37;44", "large objects"},
-    {Cell::kLargePart, 'l', "30;46", "on less than half"},
+    {Cell::kLargePart, 'l', "30;46", "less than half of it live"},
     {Cell::kFree, '.', "30;47", "free"},
     {Cell::kScavenged, '_', "90", "given back"},
     {Cell::kNone, ' ', "0", "not the heap's"},
@@ -109,9 +109,9 @@ Cell cell_of(const MapGroup& group, std::uint64_t page_bytes) {
   const std::uint64_t grown = std::uint64_t{group.in_use} + group.free + group.scavenged;
   if (grown == 0) return Cell::kNone;
   if (group.in_use == 0) return group.free > group.scavenged ? Cell::kFree : Cell::kScavenged;
-  if (std::uint64_t{group.large} * 2 > group.in_use)
-    return std::uint64_t{group.in_use} * 2 < grown ? Cell::kLargePart : Cell::kLarge;
   const std::uint64_t bytes = grown * page_bytes;
+  if (std::uint64_t{group.large} * 2 > group.in_use)
+    return group.live_bytes < bytes / 2 ? Cell::kLargePart : Cell::kLarge;
   if (group.live_bytes < bytes / 4) return Cell::kSparse;
   return group.live_bytes < bytes / 4 * 3 ? Cell::kHalf : Cell::kDense;
 }

@@ -18,7 +18,7 @@ enum class Cell : std::uint8_t {
   kSparse,     // small objects: less than a quarter of the cell is live
   kHalf,       // less than three quarters
   kDense,
-  kLargePart,  // large objects on less than half of the cell
+  kLargePart,  // large objects: less than half of the cell is live
   kLarge,
 };
 
