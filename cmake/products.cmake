@@ -32,6 +32,7 @@ if(objects AND TARGET ream_abi)
   # must be weak, and -z defs makes anything else an error here rather than in a program.
   target_link_options(ream_shared PRIVATE
     ${REAM_LIBRARY_FLAGS} -nodefaultlibs
+    LINKER:-z,nodelete  # threads' ends, fork handlers and live memory lead here: dlclose may not unmap it
     LINKER:-z,defs LINKER:-z,relro LINKER:-z,now LINKER:--as-needed LINKER:--gc-sections)
   if(REAM_LTO)
     target_link_options(ream_shared PRIVATE -flto=auto -O3)

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "abi/export.h"
+#include "abi/report.h"
 #include "base/bits.h"
 #include "heap/heap.h"
 #include "os/os.h"
@@ -15,6 +16,8 @@
 namespace {
 
 using ream::g_heap;
+
+[[gnu::used]] const bool* const kTiesReport = &ream::kHasReport;
 
 // glibc's limit, and what compilers assume.
 constexpr std::size_t kMaxRequest = PTRDIFF_MAX;

@@ -14,6 +14,10 @@
 // signal handler that interrupted malloc) there is no report.
 //
 // Thread safety: runs before main and at exit.
+#include "abi/report.h"
+
+#include <array>
+#include <atomic>
 #include <cstring>
 
 #include "base/check.h"
@@ -30,6 +34,9 @@
 #include "os/output_file.h"
 
 namespace ream {
+
+const bool kHasReport = true;
+
 namespace {
 
 constexpr std::size_t kMaxPath = 4096;
