@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
-from ream import KNOWN, PYTHON, REAM, ream
+from ream import KNOWN, KNOWN_STATIC, PYTHON, REAM, ream
 from report_test import Report
 
 
@@ -62,6 +62,18 @@ class Map(unittest.TestCase):
         shown = ream("map", str(process.pid))
         self.assertEqual((shown.returncode, shown.stderr), (0, ""))
         Report.assert_known(self, shown.stdout)
+
+    def test_program_with_ream_in_itself(self):
+        """Not preloaded; its symbols say where the root is, and without them its data does."""
+        with tempfile.TemporaryDirectory() as folder:
+            stripped = os.path.join(folder, "known")
+            subprocess.run(["strip", "-o", stripped, KNOWN_STATIC], check=True)
+            for program in (KNOWN_STATIC, stripped):
+                process = subprocess.Popen([program, "wait"], text=True, stdin=subprocess.PIPE,
+                                           stdout=subprocess.PIPE)
+                self.addCleanup(self.finish, process)
+                process.stdout.readline()
+                Report.assert_known(self, ream("map", str(process.pid)).stdout)
 
     def test_process_without_ream(self):
         shown = ream("map", str(os.getpid()))

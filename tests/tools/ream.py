@@ -1,10 +1,12 @@
-"""What the tests of the command share. $REAM is the command, $REAM_KNOWN the program of known.cc."""
+"""What the tests of the command share. $REAM is the command, $REAM_KNOWN the program of known.cc,
+$REAM_KNOWN_STATIC the same linked with libream.a."""
 import os
 import subprocess
 import sys
 
 REAM = os.environ["REAM"]
 KNOWN = os.environ["REAM_KNOWN"]
+KNOWN_STATIC = os.environ["REAM_KNOWN_STATIC"]
 PYTHON = sys.executable
 
 # Not what the surroundings of the test happen to say.

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from ream import KNOWN, PYTHON, REAM, number, ream
+from ream import KNOWN, KNOWN_STATIC, PYTHON, REAM, number, ream
 
 
 def live_objects(report):
@@ -59,6 +59,11 @@ class Report(unittest.TestCase):
         peak = float(re.search(r"peak RSS +([\d.]+) MiB", report).group(1))
         self.assertGreater(peak, 24)
         self.assertNotIn("unsure", report)
+
+    def test_program_with_ream_in_itself(self):
+        environment = {**os.environ, "REAM_REPORT": str(self.folder / "frame")}
+        subprocess.run([KNOWN_STATIC], env=environment, check=True, stdout=subprocess.DEVNULL)
+        self.assert_known(ream("show", environment["REAM_REPORT"]).stdout)
 
     def test_goes_to_stderr(self):
         done = ream("run", "--report", "--", KNOWN)
