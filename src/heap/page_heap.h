@@ -117,7 +117,8 @@ class PageHeap {
 
   // For the handlers of fork and for readers that know what they do.
   [[nodiscard]] os::Mutex& lock() noexcept REAM_TSA(lock_returned(lock_)) { return lock_; }
-  [[nodiscard]] const WindowAlloc* window(std::size_t i) const noexcept {
+  [[nodiscard]] const WindowAlloc* window(std::size_t i) const noexcept
+      REAM_NO_THREAD_SAFETY_ANALYSIS {
     return ready_[i] ? &windows_[i] : nullptr;
   }
 
