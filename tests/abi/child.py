@@ -1,4 +1,4 @@
-"""What the tests of child programs share: arguments, a run with the library preloaded, the verdict."""
+"""What the tests of child programs share: arguments, a preloaded run, the verdict."""
 
 import argparse
 import os
@@ -23,7 +23,8 @@ def run(options, arguments, env=None, address_space=None):
     # The limit is set between fork and exec, so the child has it from its first instruction on.
     return subprocess.run(
         [options.program, *arguments], capture_output=True, timeout=600, check=False,
-        preexec_fn=limit, env={"PATH": os.environ["PATH"], "LD_PRELOAD": options.lib, **(env or {})})
+        preexec_fn=limit,
+        env={"PATH": os.environ["PATH"], "LD_PRELOAD": options.lib, **(env or {})})
 
 
 def describe(done):

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Every wrong pointer to every function that takes one: the program ends with the right message.
 
-The program `misuse` lists the cases. In each the library must end it by SIGABRT after exactly one line
-on stderr, `ream: <what>: 0x<address>`, that tells what was done and the very address.
+The program `misuse` lists the cases. In each the library must end it by SIGABRT after exactly one
+line on stderr, `ream: <what>: 0x<address>`, that tells what was done and the very address.
 """
 
 import argparse

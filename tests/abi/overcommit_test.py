@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """The small program under vm.overcommit_memory=2, where every writable page must be backed.
 
-Needs root. Changes the setting of the whole machine for the second that the program runs, leaves room
-for what runs beside it, and always puts it back.
+Needs root. Changes the setting of the whole machine for the second that the program runs, leaves
+room for what runs beside it, and always puts it back.
 """
 
 import os
@@ -41,7 +41,7 @@ def main():
         signal.signal(number, lambda *_: sys.exit(1))
     before, ratio_before = read(SETTING), read(RATIO)
     committed, total = committed_kilobytes()
-    # What is committed now and 8 GB more: room for what runs beside, none for a reservation of TiBs.
+    # What is committed now and 8 GB more: room for what runs beside, none for a window of TiBs.
     ratio = 100 * (committed + (8 << 20)) // total + 1
     errors = []
     try:

@@ -65,7 +65,8 @@ def scenario(this):
     for generator in ("Ninja", "Unix Makefiles"):
         build = generator.split()[0]
         this.run(f"configure, {generator}",
-                 ["cmake", "-S", "project", "-B", build, "-G", generator, "-DCMAKE_BUILD_TYPE=Release"],
+                 ["cmake", "-S", "project", "-B", build, "-G", generator,
+                  "-DCMAKE_BUILD_TYPE=Release"],
                  normalise=lambda text: re.sub(rb"(done) \([0-9.]+s\)", rb"\1", text))
         for folder, _, files in sorted(os.walk(this.path(build))):
             for file in sorted(files):

@@ -24,7 +24,8 @@ def fast_import_stream(commits, files):
     for number in range(1, commits + 1):
         side = number % 10 == 0
         out.append(f"commit refs/heads/{'side' if side else 'main'}\nmark :{number}\n"
-                   f"committer C O Mitter <committer@example.com> {1700000000 + 60 * number} +0000\n"
+                   "committer C O Mitter <committer@example.com> "
+                   f"{1700000000 + 60 * number} +0000\n"
                    f"data {len(f'commit {number}')}\ncommit {number}\n")
         if number > 1:
             out.append(f"from :{number - 1}\n" if number % 10 != 1 else f"from :{number - 2}\n"

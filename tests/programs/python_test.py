@@ -20,8 +20,9 @@ def scenario(this):
     asyncio = [f"test_asyncio.test_{part}" for part in SHORT_ASYNCIO]
     if this.long:
         asyncio = python_suite.installed_tests("test_asyncio/test_*")
-    # The longest first: two at a time.
-    python_suite.run_suite(this, "suite", ["test_threading", *asyncio, *PURE], at_least=1500, jobs=3)
+    # The longest first.
+    python_suite.run_suite(this, "suite", ["test_threading", *asyncio, *PURE], at_least=1500,
+                           jobs=3)
     python_suite.run_suite(this, "suite on malloc", PURE, at_least=300,
                            env={"PYTHONMALLOC": "malloc"})
     for name, setting in (("own", "pymalloc"), ("libc", "malloc")):

@@ -56,6 +56,11 @@ def without_rates(text):
     return re.sub(rb"(?m)^(?:.*\r)?([^:\r\n]+):.*$", rb"\1", text)
 
 
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
 @contextlib.contextmanager
 def server(this, name):
     """A server on a port of its own; gives a function that runs one redis-cli command."""
@@ -66,11 +71,9 @@ def server(this, name):
             ["redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", this.work_dir,
              "--save", "", "--dbfilename", "dump.rdb", "--enable-debug-command", "local",
              "--io-threads", "2"], log)
-        while process.poll() is None and b"Ready to accept" not in open(this.path(log), "rb").read():
+        while process.poll() is None and b"Ready to accept" not in read(this.path(log)):
             time.sleep(0.02)
-        if process.poll() is None:
-            break
-        if b"Address already in use" not in open(this.path(log), "rb").read():
+        if process.poll() is None or b"Address already in use" not in read(this.path(log)):
             break
 
     def cli(title, *arguments, **options):
@@ -100,7 +103,8 @@ def scenario(this):
         cli("script", "EVAL", "local s = 0 for i, v in ipairs(redis.call('LRANGE', 'kept', 0, -1)) "
             "do s = (s * 31 + tonumber(v)) % 1000003 end return s", "0")
         requests = "300000" if this.long else "20000"
-        benchmark = ["redis-benchmark", "-p", cli.port, "-q", "-n", requests, "-r", "5000", "-P", "4"]
+        benchmark = ["redis-benchmark", "-p", cli.port, "-q", "-n", requests, "-r", "5000",
+                     "-P", "4"]
         this.run("benchmark", [*benchmark, "-d", "100", "-t", ",".join(BENCHMARK_COMMANDS)],
                  normalise=rate)
         this.run("benchmark of sort",

@@ -42,7 +42,8 @@ def queries(db):
                              "where a.id < 900 order by 1, 2")
     yield "aggregate", db.execute("select name, median(id), count(*) from t group by name")
     yield "function", db.execute("select reverse(name), length(data) from t where k < 50")
-    yield "collation", db.execute("select distinct name from t order by name collate by_length, name")
+    yield "collation", db.execute("select distinct name from t "
+                                  "order by name collate by_length, name")
     yield "blobs", db.execute("select id, data from t where id % 17 = 0")
 
 

@@ -1,5 +1,5 @@
-// Work for node: worker threads that allocate, compress, parse, hash and pass buffers to each other.
-// Argument: how many workers. Prints each worker's answer in the workers' order.
+// Work for node: worker threads that allocate, compress, parse, hash and pass buffers to each
+// other. Argument: how many workers. Prints each worker's answer in the workers' order.
 'use strict';
 const { Worker, isMainThread, parentPort, workerData } = require('worker_threads');
 const crypto = require('crypto');
@@ -21,14 +21,15 @@ function work(seed) {
   const answers = [];
   const records = [];
   for (let i = 0; i < 20000; i++) {
-    records.push({ id: i, name: `n${i * seed}`, list: [i, i + 1, i + 2], text: 'x'.repeat(i % 50) });
+    const text = 'x'.repeat(i % 50);
+    records.push({ id: i, name: `n${i * seed}`, list: [i, i + 1, i + 2], text });
   }
   const text = JSON.stringify(records);
   answers.push(sha(text), JSON.parse(text).length);
   const packed = zlib.deflateSync(text, { level: 6 });
   answers.push(sha(packed), zlib.inflateSync(packed).length);
-  answers.push(sha(zlib.brotliCompressSync(text.slice(0, 200000),
-                                           { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 } })));
+  const params = { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 };
+  answers.push(sha(zlib.brotliCompressSync(text.slice(0, 200000), { params })));
   const map = new Map();
   for (let i = 0; i < 50000; i++) map.set(`k${i}`, Buffer.from(`value ${i * seed}`));
   for (let i = 0; i < 50000; i += 3) map.delete(`k${i}`);
@@ -38,7 +39,9 @@ function work(seed) {
   const pieces = [];
   for (let i = 0; i < 300; i++) pieces.push(bytes(1 + i * 97, seed + i));
   answers.push(sha(Buffer.concat(pieces)));
-  for (let size = 1 << 10; size <= 1 << 23; size <<= 1) answers.push(new Float64Array(size / 8).length);
+  for (let size = 1 << 10; size <= 1 << 23; size <<= 1) {
+    answers.push(new Float64Array(size / 8).length);
+  }
   answers.push(text.replace(/"name":"n(\d+)"/g, (_, n) => n).length);
   return answers.join(' ');
 }

@@ -35,10 +35,12 @@ print 'shrunk ', sha256_hex($grown), "\n";
 # Deep structures, copied, frozen, thawed and dropped.
 my $tree = { name => 'root', children => [] };
 for my $i (1 .. 2000 * $scale) {
-    push @{ $tree->{children} }, { name => "n$i", list => [ 1 .. 1 + $i % 40 ], text => 'x' x ($i % 500) };
+    push @{ $tree->{children} },
+        { name => "n$i", list => [ 1 .. 1 + $i % 40 ], text => 'x' x ($i % 500) };
 }
 my $copy = thaw(freeze(dclone($tree)));
-print 'tree ', sha256_hex(join ',', map { $_->{name} . "@{$_->{list}}" . $_->{text} } @{ $copy->{children} }), "\n";
+my @flat = map { $_->{name} . "@{$_->{list}}" . $_->{text} } @{ $copy->{children} };
+print 'tree ', sha256_hex(join ',', @flat), "\n";
 
 # Numbers, sorted.
 my @numbers = map { next_random(1000000) } 1 .. 200000 * $scale;

@@ -12,7 +12,8 @@ with recursive n(i) as (select 1 union all select i + 1 from n where i < 100000)
 insert into person
 select i, printf('%c%c%05d', 97 + i % 26, 97 + i / 26 % 26, i * 7919 % 99991), i * 31 % 1000 + 1,
        1900 + i % 120, substr('abcdefghijklmnopqrstuvwxyz0123456789', 1 + i % 30, i % 11) from n;
-insert into visit select id, (id * 13 + born) % 1000 + 1, id % 365, id * 1.25 from person where id % 2;
+insert into visit
+select id, (id * 13 + born) % 1000 + 1, id % 365, id * 1.25 from person where id % 2;
 commit;
 create index person_town on person (town);
 create index person_name on person (name collate nocase);
@@ -33,13 +34,15 @@ with recursive up(id, depth) as (
   select 90001, 0 union all select id / 2, depth + 1 from up where id > 1)
 select up.depth, p.name from up join person p using (id) order by 1;
 select json_group_object(name, json_array(id, country)) from town where id < 200;
-select a.id, b.id from person a left join person b on b.name = a.note where a.id < 300 order by 1, 2;
+select a.id, b.id from person a left join person b on b.name = a.note
+ where a.id < 300 order by 1, 2;
 
 update person set note = note || '+' || name where id % 3 = 0;
 delete from visit where day % 7 = 3;
 delete from person where id % 11 = 5;
 create table copy as select * from person order by name;
-insert into copy select id + 200000, upper(name), town, born, hex(note) from person where id % 5 = 0;
+insert into copy
+select id + 200000, upper(name), town, born, hex(note) from person where id % 5 = 0;
 select count(*), sum(length(note)) from copy;
 select printf('%.3f', sum(cost)) from visit;
 vacuum;
