@@ -61,7 +61,7 @@ bool Reader::root_makes_sense() const noexcept {
   const auto in_header = [&r](std::uint32_t offset, std::uint32_t bytes) noexcept {
     return offset <= r.span_min_bytes && bytes <= r.span_min_bytes - offset;
   };
-  return r.page_shift >= 10 && r.page_shift <= 20 && (1u << r.chunk_log_pages) == kChunkBits &&
+  return r.page_shift >= 10 && r.page_shift <= 20 && r.chunk_log_pages == kChunkLogPages &&
          r.window_log_bytes > chunk_log_bytes && r.window_log_bytes < 57 && r.window_count > 0 &&
          r.window_count <= 65536 && r.chunk_l2_log < 32 &&
          r.map_leaf_log_bytes >= chunk_log_bytes && r.map_leaf_log_bytes < 57 &&

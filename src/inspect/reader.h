@@ -33,7 +33,8 @@ enum class OpenResult : std::uint8_t {
   kBadRoot,       // its numbers make no sense
 };
 
-inline constexpr unsigned kChunkBits = 512;  // pages of a chunk
+inline constexpr unsigned kChunkLogPages = 9;
+inline constexpr unsigned kChunkBits = 1u << kChunkLogPages;  // pages of a chunk
 inline constexpr unsigned kChunkBitWords = kChunkBits / 64;
 inline constexpr unsigned kMaxClasses = 128;
 
