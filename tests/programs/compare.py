@@ -226,6 +226,8 @@ def main(scenario, make_inputs=None, needs=()):
     parser.add_argument("--lib", required=True, help="the library to preload")
     parser.add_argument("--long", action="store_true", help="the longer form")
     options = parser.parse_args()
+    # An end from outside must leave no folder and no server behind either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     missing = [name for name in needs if not shutil.which(name, path=FIXED_ENV["PATH"])]
     if missing:
         print(f"not installed: {' '.join(missing)} (tests/programs/packages.txt lists what to get)")
