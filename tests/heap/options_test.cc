@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "os/process.h"
 
 namespace ream {
 namespace {
@@ -21,6 +22,7 @@ class OptionsTest : public testing::Test {
     g_messages.clear();
     set_message_sink(collect);
   }
+  ~OptionsTest() override { set_message_sink(os::write_stderr); }  // as the heap has it
 
   static Options parse(std::initializer_list<const char*> entries) {
     std::vector<const char*> environment(entries);
