@@ -7,7 +7,6 @@ option(REAM_LAYER_TESTS_ONLY "Build the layers and their tests, no shared librar
 option(REAM_THREAD_SAFETY "Clang's lock analysis over the layers" OFF)
 option(REAM_COVERAGE "Count executed lines" OFF)
 set(REAM_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
-set(REAM_TEST_FILTER "" CACHE STRING "Run only the layer tests that match this gtest filter")
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)

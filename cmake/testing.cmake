@@ -54,10 +54,6 @@ endfunction()
 # unit part in n entries that ctest runs side by side.
 function(ream_register_gtest target)
   cmake_parse_arguments(arg "" "SHARDS" "LABELS" ${ARGN})
-  set(filter "-*ForLong")
-  if(REAM_TEST_FILTER)
-    set(filter "${REAM_TEST_FILTER}-*ForLong")
-  endif()
   if(NOT arg_SHARDS)
     set(arg_SHARDS 1)
   endif()
@@ -67,7 +63,7 @@ function(ream_register_gtest target)
     if(arg_SHARDS GREATER 1)
       set(name ${target}_${shard})
     endif()
-    add_test(NAME ${name} COMMAND ${target} --gtest_brief=1 "--gtest_filter=${filter}")
+    add_test(NAME ${name} COMMAND ${target} --gtest_brief=1 "--gtest_filter=-*ForLong")
     set_tests_properties(${name} PROPERTIES
       TIMEOUT ${REAM_UNIT_TIMEOUT}
       LABELS "unit;${arg_LABELS}"
