@@ -28,29 +28,35 @@ constexpr unsigned longest_run_above(std::uint64_t x, unsigned longest) noexcept
   return longest;
 }
 
-// First the runs that touch word borders, in one pass; a run inside a word is at most 62 long, and
-// is looked for only while it could win.
-[[gnu::noinline]] constexpr Summary summarize(const ChunkBits& used) noexcept {
-  unsigned first = kChunkPages;  // free pages at the low end
-  unsigned longest = 0;
+// The longest run of free pages in a chunk where it is known to be in [at_least, at_most]. First
+// the runs that touch word borders, in one pass; a run inside a word is at most 62 long, and is
+// looked for only while it could win.
+[[gnu::noinline]] constexpr unsigned longest_run(const ChunkBits& used, unsigned at_least,
+                                                 unsigned at_most) noexcept {
+  unsigned longest = at_least;
   unsigned run = 0;  // free pages directly below the current word
-  for (unsigned w = 0; w < kChunkWords; ++w) {
-    const std::uint64_t x = used[w];
+  for (const std::uint64_t x : used) {
     if (x == 0) {
       run += kWordPages;
       continue;
     }
-    run += static_cast<unsigned>(std::countr_zero(x));
-    first = first == kChunkPages ? run : first;
-    longest = std::max(longest, run);
+    longest = std::max(longest, run + static_cast<unsigned>(std::countr_zero(x)));
+    if (longest >= at_most) return longest;
     run = static_cast<unsigned>(std::countl_zero(x));
   }
-  if (first == kChunkPages) return Summary::of_all_free(kLogChunkPages);
   longest = std::max(longest, run);
-  if (longest < kWordPages - 2) {
-    for (const std::uint64_t x : used) longest = longest_run_above(~x, longest);
+  if (longest >= kWordPages - 2) return longest;
+  for (const std::uint64_t x : used) {
+    if (longest == at_most) break;
+    longest = longest_run_above(~x, longest);
   }
-  return Summary::pack(first, longest, run);
+  return longest;
+}
+
+constexpr Summary summarize(const ChunkBits& used) noexcept {
+  const unsigned start = clear_above(used, 0);
+  const unsigned end = clear_below(used, kChunkPages);
+  return Summary::pack(start, longest_run(used, std::max(start, end), kChunkPages), end);
 }
 
 // Length of the run of pages around [i, i + n) that is bounded by pages in use within one word, the
@@ -98,7 +104,8 @@ REAM_INLINE constexpr Summary after_alloc(Summary before, const ChunkBits& used,
   const unsigned rest = std::max(below, above);
   // All other runs together are no longer than the rest of this one.
   if (free_pages - below - above <= rest) return Summary::pack(start, rest, end);
-  return summarize(used);
+  const auto longest = static_cast<unsigned>(old.max);
+  return Summary::pack(start, longest_run(used, rest, longest), end);
 }
 
 }  // namespace ream::page

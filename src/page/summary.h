@@ -16,9 +16,11 @@
 //     not exceed the pages there are: max == start, max == end, or start + max + end <= size - 2.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 
+#include "base/annotate.h"
 #include "page/geometry.h"
 
 namespace ream::page {
@@ -136,6 +138,49 @@ constexpr Runs merge_summaries(const Entry* entries, std::uint64_t count,
     append(sum, i << log_pages, unpack(entries[i]), 1ULL << log_pages);
   }
   return sum;
+}
+
+// The longest run in an entry of `pages` pages that has free runs of `left` and `right` pages next
+// to it.
+constexpr std::uint64_t longest_across(std::uint64_t left, const Runs& r, std::uint64_t right,
+                                       std::uint64_t pages) noexcept {
+  if (r.max == pages) return left + pages + right;
+  return std::max(r.max, std::max(left + r.start, r.end + right));
+}
+
+// Corrects the summary of a block of `count` entries after its entry k went from `old` to `now`,
+// from the entries next to it. False, and unchanged, when only a merge can tell: the longest run
+// has become shorter and no other entry holds one as long.
+//
+//   | ... free run of `left` pages |   entry k   | free run of `right` pages ... |
+template <class Entry>
+constexpr bool change_entry(Runs& block, const Entry* entries, unsigned k, unsigned count,
+                            unsigned log_pages, const Runs& old, const Runs& now) noexcept {
+  const std::uint64_t pages = 1ULL << log_pages;
+  std::uint64_t left = 0;
+  for (unsigned i = k; i-- > 0;) {
+    const std::uint64_t end = unpack(entries[i]).end;
+    left += end;
+    if (end != pages) break;
+  }
+  std::uint64_t right = 0;
+  for (unsigned i = k + 1; i < count; ++i) {
+    const std::uint64_t start = unpack(entries[i]).start;
+    right += start;
+    if (start != pages) break;
+  }
+  const std::uint64_t longest = longest_across(left, now, right, pages);
+  if (longest < block.max && longest_across(left, old, right, pages) == block.max) {
+    unsigned i = 0;
+    while (i < count && (i == k || unpack(entries[i]).max != block.max)) ++i;
+    if (i == count) return false;
+  }
+  block.max = std::max(block.max, longest);
+  if (left == k * pages) block.start = left + now.start + (now.start == pages ? right : 0);
+  if (right == (count - 1 - k) * pages) {
+    block.end = right + now.end + (now.end == pages ? left : 0);
+  }
+  return true;
 }
 
 // The same for regions below 2^21 pages.

@@ -103,10 +103,12 @@ class SummaryTree {
   template <unsigned kRank>
   void climb(ChunkIndex c, Summary old, Summary now) noexcept;
   template <unsigned kRank>
-  [[nodiscard]] bool lift(std::uint64_t i, Summary old, Summary now) noexcept;
+  [[nodiscard]] Summary after_max_change(std::uint64_t i, Summary parent, std::uint64_t old_max,
+                                         std::uint64_t max) const noexcept;
   template <unsigned kRank>
-  [[nodiscard]] Summary merge_block_below(std::uint64_t i) const noexcept;
-  void climb_crown(ChunkIndex c) noexcept;
+  [[nodiscard]] Summary after_end_change(ChunkIndex c, Runs parent, const Runs& old,
+                                         const Runs& now) const noexcept;
+  void climb_crown(ChunkIndex c, Runs old, Runs now) noexcept;
 
   [[nodiscard]] Runs merge_at(unsigned rank, std::uint64_t i) const noexcept;
   bool store(unsigned rank, std::uint64_t i, const Runs& runs) noexcept;
@@ -116,58 +118,55 @@ class SummaryTree {
   std::array<MetaArray<CrownEntry>, kCrownRanks> crown_{};
 };
 
-// The rule that spares most merges. If a child keeps its start and its end, only its max matters to
-// the parent: it raises the parent's, or leaves it alone unless it was the one that set it, and no
-// sibling has it too. False when the block has to be merged.
-template <class G>
-template <unsigned kRank>
-bool SummaryTree<G>::lift(std::uint64_t i, Summary old, Summary now) noexcept {
-  if (((old.bits() ^ now.bits()) & ~Summary::kMaxField) != 0) return false;
-  Summary& parent = packed_[kRank][i];
-  const Runs p = parent.unpack();
-  if (now.max_small() > p.max) {
-    parent = Summary::pack(p.start, now.max_small(), p.end);
-    return true;
-  }
-  if (old.max_small() < p.max) return true;
-  constexpr unsigned kBits = G::kRankBlockBits[kRank - 1];
-  const Summary* children = packed_[kRank - 1].data() + (i << kBits);
-  for (unsigned k = 0; k < 1u << kBits; ++k) {
-    if (children[k].max_small() == p.max) return true;
-  }
-  return false;
-}
-
-template <class G>
-template <unsigned kRank>
-Summary SummaryTree<G>::merge_block_below(std::uint64_t i) const noexcept {
-  constexpr unsigned kBits = G::kRankBlockBits[kRank - 1];
-  return merge_small<1u << kBits>(packed_[kRank - 1].data() + (i << kBits),
-                                  G::kRankLogPages[kRank - 1]);
-}
-
 // Entries below the root never cover 2^21 pages, so they are unpacked without looking for the top
 // bit.
 template <class G>
 template <unsigned kRank>
 void SummaryTree<G>::climb(ChunkIndex c, Summary old, Summary now) noexcept {
-  if constexpr (kRank < G::kLevels) {
-    const std::uint64_t i = index_at(kRank, c);
-    Summary& parent = packed_[kRank][i];
-    const Summary before = parent;
-    if (!lift<kRank>(i, old, now)) parent = merge_block_below<kRank>(i);
-    if (parent != before) climb<kRank + 1>(c, before, parent);
-  } else if constexpr (kCrownRanks > 0) {
-    climb_crown(c);
+  const std::uint64_t i = index_at(kRank, c);
+  Summary& parent = packed_[kRank][i];
+  const Summary before = parent;
+  if (((old.bits() ^ now.bits()) & ~Summary::kMaxField) != 0) {
+    parent = after_end_change<kRank>(c, before.unpack(), old.unpack_small(), now.unpack_small());
+  } else {
+    parent = after_max_change<kRank>(i, before, old.max_small(), now.max_small());
   }
+  if (parent == before) return;
+  if constexpr (kRank + 1 < G::kLevels)
+    climb<kRank + 1>(c, before, parent);
+  else if constexpr (kCrownRanks > 0)
+    climb_crown(c, before.unpack(), parent.unpack());
+}
+
+// The parent of an entry that kept its start and its end, mostly as it was: the entry's max raises
+// the parent's, or leaves it alone unless it was the one that set it, and no sibling has it too.
+template <class G>
+template <unsigned kRank>
+REAM_INLINE Summary SummaryTree<G>::after_max_change(std::uint64_t i, Summary parent,
+                                                     std::uint64_t old_max,
+                                                     std::uint64_t max) const noexcept {
+  constexpr unsigned kBlock = 1u << G::kRankBlockBits[kRank - 1];
+  const Runs p = parent.unpack();
+  if (max > p.max) return Summary::pack(p.start, max, p.end);
+  if (old_max < p.max) return parent;
+  const Summary* block = packed_[kRank - 1].data() + i * kBlock;
+  for (unsigned k = 0; k < kBlock; ++k) {
+    if (block[k].max_small() == p.max) return parent;
+  }
+  return merge_small<kBlock>(block, G::kRankLogPages[kRank - 1]);
 }
 
 template <class G>
-void SummaryTree<G>::climb_crown(ChunkIndex c) noexcept {
-  for (unsigned rank = G::kLevels; rank < G::kRanks; ++rank) {
-    const std::uint64_t i = index_at(rank, c);
-    if (!store(rank, i, merge_at(rank, i))) return;
-  }
+template <unsigned kRank>
+Summary SummaryTree<G>::after_end_change(ChunkIndex c, Runs parent, const Runs& old,
+                                         const Runs& now) const noexcept {
+  constexpr unsigned kBlock = 1u << G::kRankBlockBits[kRank - 1];
+  constexpr unsigned kLogPages = G::kRankLogPages[kRank - 1];
+  const std::uint64_t child = index_at(kRank - 1, c);
+  const Summary* block = packed_[kRank - 1].data() + round_down(child, kBlock);
+  const auto k = static_cast<unsigned>(child % kBlock);
+  if (change_entry(parent, block, k, kBlock, kLogPages, old, now)) return Summary::pack(parent);
+  return merge_small<kBlock>(block, kLogPages);
 }
 
 }  // namespace ream::page

@@ -119,6 +119,28 @@ void SummaryTree<G>::grow(ChunkIndex lo, ChunkIndex hi) noexcept {
   }
 }
 
+// The same climb over entries that are not packed. The entries below the first crown rank are.
+template <class G>
+void SummaryTree<G>::climb_crown(ChunkIndex c, Runs old, Runs now) noexcept {
+  for (unsigned rank = G::kLevels; rank < G::kRanks; ++rank) {
+    const unsigned bits = G::kRankBlockBits[rank - 1];
+    const std::uint64_t i = index_at(rank, c);
+    const auto k = static_cast<unsigned>(index_at(rank - 1, c) - (i << bits));
+    Runs& parent = crown_[rank - G::kLevels][i].runs;
+    const Runs was = parent;
+    const auto change = [&](const auto* entries) noexcept {
+      return change_entry(parent, entries + (i << bits), k, 1u << bits, G::kRankLogPages[rank - 1],
+                          old, now);
+    };
+    const bool known = rank == G::kLevels ? change(packed_[rank - 1].data())
+                                          : change(crown_[rank - 1 - G::kLevels].data());
+    if (!known) parent = merge_at(rank, i);
+    if (parent == was) return;
+    old = was;
+    now = parent;
+  }
+}
+
 template <class G>
 bool SummaryTree<G>::is_valid_above(unsigned rank, std::uint64_t index) const noexcept {
   const Runs runs = at(rank, index);

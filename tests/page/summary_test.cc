@@ -71,6 +71,39 @@ TEST(Summary, MergeEqualsCountingPages) {
   }
 }
 
+// One entry of a block changes; what is derived from its neighbours equals a merge.
+TEST(Summary, AChangedEntryCorrectsItsBlock) {
+  std::mt19937_64 random(2);
+  unsigned derived = 0;
+  const unsigned rounds = 20000 * test::kScale;
+  for (unsigned round = 0; round < rounds; ++round) {
+    const unsigned log_pages = 1 + round % 5;
+    const std::uint64_t pages = 1ULL << log_pages;
+    const auto any = [&] {
+      std::vector<bool> free(pages, random() % 2 != 0);
+      if (random() % 3 == 0) {
+        for (std::size_t i = 0; i < pages; ++i) free[i] = random() % 3 != 0;
+      }
+      return Summary::pack(count_runs(free));
+    };
+    std::array<Summary, 8> children;
+    for (Summary& child : children) child = any();
+    Runs block = merge_summaries(children.data(), 8, log_pages);
+    const Runs before = block;
+    const auto k = static_cast<unsigned>(random() % 8);
+    const Summary old = children[k];
+    children[k] = any();
+    const Runs want = merge_summaries(children.data(), 8, log_pages);
+    if (change_entry(block, children.data(), k, 8, log_pages, old.unpack(), children[k].unpack())) {
+      ++derived;
+      ASSERT_EQ(block, want);
+    } else {
+      ASSERT_EQ(block, before);
+    }
+  }
+  EXPECT_GT(derived, rounds / 2);
+}
+
 TEST(Summary, MergeOfRootEntries) {
   std::array<Summary, 4> roots;
   roots.fill(Summary::of_all_free(kLogMaxPackedPages));
