@@ -318,6 +318,7 @@ class PageAlloc {
 }  // namespace ream::page
 
 #include "page/page_alloc_impl.h"
+#include "page/page_find_impl.h"
 #include "page/page_lease_impl.h"
 #include "page/page_query_impl.h"
 #include "page/page_scavenge_impl.h"

@@ -1,0 +1,179 @@
+// Definitions of PageAlloc: finding pages, and page caches, which take what is found first.
+// Included by page_alloc.h.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "page/chunk_summary.h"
+#include "page/page_alloc.h"
+
+namespace ream::page {
+
+// ---- Search ----------------------------------------------------------------------------------
+
+// Where n pages fit first. Tries the chunk of the search address by itself: no free page lies below
+// it, so a run inside that chunk is the lowest.
+template <class G>
+typename PageAlloc<G>::Found PageAlloc<G>::place(std::uint64_t n) noexcept {
+  if (search_ == kNoPageIndex || n >= refused_) {
+    ++stats_.refused;
+    return {};
+  }
+  const ChunkIndex c = search_.chunk();
+  const Chunk& chunk = chunks_.at(c);
+  if (chunk.used_pages == 0) {  // its leaf may be stale
+    if (n > kChunkPages) return place_outside_chunk(n);
+    ++stats_.in_chunk;
+    return {first_page(c), true};
+  }
+  if (tree_.leaf(c).max_small() < n) return place_outside_chunk(n);
+  ++stats_.in_chunk;
+  const auto pages = static_cast<unsigned>(n);
+  const unsigned lowest = find_free_page(chunk.used, search_.in_chunk());
+  const unsigned i = pages == 1 ? lowest : find_run(chunk.used, pages, lowest);
+  search_ = first_page(c) + Pages(lowest);
+  return {first_page(c) + Pages(i), true};
+}
+
+template <class G>
+typename PageAlloc<G>::Found PageAlloc<G>::place_outside_chunk(std::uint64_t n) noexcept {
+  PageSearch<G> search(tree_, chunks_);
+  const ChunkIndex c = search_.chunk();
+  const Found at =
+      chunks_.at(c).used_pages == 0 ? search.first(n, first_page(c)) : search.first_after(n, c);
+  note_search(search);
+  if (at) {
+    move_search_up(n == 1 ? at.page : std::min(at.page, search.lowest_free()));
+    return at;
+  }
+  refused_ = n;
+  if (n == 1) search_ = kNoPageIndex;
+  return at;
+}
+
+// The search address may move to `page` if nothing below it is free. An entry of the tree may begin
+// below the first grown page in it.
+template <class G>
+void PageAlloc<G>::move_search_up(PageIndex page) noexcept {
+  if (page <= search_) return;
+  search_ = page;
+  if (is_grown(page, 1)) return;
+  const auto mapped = ranges_.find_addr_greater_equal(Addr(page.n << G::kPageShift));
+  search_ = PageIndex{mapped.addr.n >> G::kPageShift};
+}
+
+template <class G>
+void PageAlloc<G>::note_search(const PageSearch<G>& search) noexcept {
+  ++stats_.searches;
+  stats_.visits += search.visits();
+  stats_.max_visits = std::max<std::uint64_t>(stats_.max_visits, search.visits());
+}
+
+// Each pass either lands on an aligned page or proves that no run begins between the aligned page
+// it asked for and the run it got.
+template <class G>
+typename PageAlloc<G>::Found PageAlloc<G>::place_aligned(std::uint64_t n,
+                                                         std::uint64_t align) noexcept {
+  Found at = place(n);
+  while (at && !is_aligned(at.page.n, align)) {
+    const PageIndex next{round_up(at.page.n, align)};
+    if (next.n >= G::kTotalPages) return {};
+    PageSearch<G> search(tree_, chunks_);
+    at = search.first(n, next);
+    note_search(search);
+  }
+  return at;
+}
+
+template <class G>
+Place PageAlloc<G>::find(Pages n) noexcept {
+  return find_aligned(n, Pages(1));
+}
+
+template <class G>
+Place PageAlloc<G>::find_aligned(Pages n, Pages align) noexcept {
+  if (n == Pages() || !is_power_of_two(align.n) || align.n > G::kMaxAlignPages) return {};
+  const Found at = place_aligned(n.n, align.n);
+  return at ? Place{window_.addr_of(at.page), true} : Place{};
+}
+
+template <class G>
+Place PageAlloc<G>::find_highest(Pages n, Addr lo, Addr hi) noexcept {
+  if (n == Pages() || ranges_.size() == 0 || hi <= lo) return {};
+  // Whole pages inside [lo, hi), cut to the window.
+  const Addr end = max_search_addr();
+  if (lo > end || hi <= window_.base()) return {};
+  const std::uint64_t low = lo <= window_.base() ? 0 : div_ceil(window_.offset(lo), G::kPageBytes);
+  const std::uint64_t high = hi > end ? G::kTotalPages : window_.offset(hi) >> G::kPageShift;
+  if (low >= high) return {};
+  PageSearch<G> search(tree_, chunks_);
+  const Found at = search.last(n.n, PageIndex{low}, PageIndex{high});
+  note_search(search);
+  return at ? Place{window_.addr_of(at.page), true} : Place{};
+}
+
+template <class G>
+Place PageAlloc<G>::find_mapped_addr(Addr addr) const noexcept {
+  const Addr from = addr < window_.base() ? Addr() : Addr(window_.offset(addr));
+  const auto next = ranges_.find_addr_greater_equal(from);
+  return next.found ? Place{Addr(window_.base().n + next.addr.n), true} : Place{};
+}
+
+// ---- Page caches -----------------------------------------------------------------------------
+
+template <class G>
+typename PageAlloc<G>::Cache PageAlloc<G>::alloc_to_cache() noexcept {
+  const Found at = place(1);
+  if (!at) return {};
+  const ChunkIndex c = at.page.chunk();
+  Chunk& chunk = chunks_.at(c);
+  if (chunk.used_pages == 0) tree_.push_down(c);
+  const unsigned w = at.page.in_chunk() / kWordPages;
+  const std::uint64_t free = ~chunk.used[w];
+  const std::uint64_t scavenged = ~chunk.backed[w];
+  const auto pages = static_cast<unsigned>(std::popcount(free));
+  const auto added = static_cast<unsigned>(std::popcount(scavenged));
+
+  chunk.used[w] = chunk.backed[w] = kAllOnes;
+  chunk.used_pages = static_cast<std::uint16_t>(chunk.used_pages + pages);
+  chunk.backed_pages = static_cast<std::uint16_t>(chunk.backed_pages + added);
+  tree_.change_leaf(c, chunk.free_pages() == 0 ? Summary() : summarize(chunk.used));
+  free_pages_ -= Pages(pages);
+  unscavenged_ -= Pages(pages - added);
+  // Nothing up to the last page of the block is free any more.
+  const PageIndex block = first_page(c) + Pages(w * kWordPages);
+  search_ = block + Pages(kWordPages - 1);
+  REAM_AUDIT(is_valid_around(block, kWordPages));
+  return {window_.addr_of(block), free, scavenged};
+}
+
+template <class G>
+void PageAlloc<G>::flush(Cache& cache, FreeKind kind) noexcept {
+  if (cache.empty()) return;
+  const PageIndex block = window_.page_of(cache.base());
+  const ChunkIndex c = block.chunk();
+  const unsigned w = block.in_chunk() / kWordPages;
+  Chunk& chunk = chunks_.at(c);
+  const auto pages = static_cast<unsigned>(std::popcount(cache.free()));
+  const auto scavenged = static_cast<unsigned>(std::popcount(cache.scavenged()));
+  if (chunk.is_leased()) {  // the lessee will find them
+    chunk.add_returned(w, cache.free());
+    cache = {};
+    return;
+  }
+  chunk.used[w] &= ~cache.free();
+  chunk.backed[w] &= ~cache.scavenged();
+  chunk.used_pages = static_cast<std::uint16_t>(chunk.used_pages - pages);
+  chunk.backed_pages = static_cast<std::uint16_t>(chunk.backed_pages - scavenged);
+  tree_.change_leaf(c, summarize(chunk.used));
+  note_free(block, pages);
+  unscavenged_ -= Pages(scavenged);
+  if (kind == FreeKind::kCandidate && chunk.unscavenged_pages() > 0) mark_candidate(c, chunk);
+  cache = {};
+  REAM_AUDIT(is_valid_around(block, kWordPages));
+}
+
+}  // namespace ream::page
