@@ -157,7 +157,7 @@ struct Geometry {
 
 // The default: Go's geometry on 64-bit systems.
 using Go48 = Geometry<48, 13, WindowBase::kZero, 14, 3, 3, 3, 3>;
-// A malloc heap's window of 16 TiB; its metadata reserves 38 MiB of address space at first.
+// A malloc heap's window of 16 TiB; its metadata reserves 39 MiB of address space at first.
 using HeapWindow = Geometry<44, 13, WindowBase::kRunTime, 10, 3, 3, 3, 3>;
 // Other page sizes, wider and narrower address spaces.
 using Pages4K = Geometry<48, 12, WindowBase::kZero, 15, 3, 3, 3, 3>;
