@@ -46,6 +46,7 @@ def text():
         "//   row(class, bytes, pages, objects, inverse)      tail   waste",
         "#pragma once",
         "",
+        "// clang-format off",
         "#define REAM_SIZE_CLASSES(row) \\",
     ]
     rows = []
@@ -61,6 +62,7 @@ def text():
             f" /* {span - objects * size:5} {waste:6.1%} */")
         previous = size
     lines.append(" \\\n".join(rows))
+    lines.append("// clang-format on")
     lines.append("")
     return "\n".join(lines)
 

@@ -147,7 +147,9 @@ class PageHeap {
   // Pace: what changes the use of pages notes it under the lock; what exceeds goes back without it.
   void keep_pace() noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] Bytes excess() const noexcept REAM_REQUIRES(lock_);
-  Bytes purge_some(Bytes want) noexcept REAM_EXCLUDES(lock_);
+  // Settles one run of up to about `want`: it reads as zero then. Returns its size, 0 when there is
+  // none, and adds to `given_back` what the OS took of it.
+  Bytes purge_some(Bytes want, Bytes& given_back) noexcept REAM_EXCLUDES(lock_);
   void purge_if_due() noexcept REAM_EXCLUDES(lock_);
   [[nodiscard]] Pages unscavenged_free() const noexcept REAM_REQUIRES(lock_);
 

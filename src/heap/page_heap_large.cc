@@ -33,8 +33,7 @@ void PageHeap::renew_if_moved(const Span& span, Addr base, Bytes bytes) noexcept
   const std::uint64_t page = os::os_page_size().n;
   const Addr first(round_up(base.n, page));
   const Addr last(round_down((base + bytes).n, page));
-  if (first >= last || !os::decommit(first, last - first)) return;
-  REAM_CHECK(os::commit(first, last - first));
+  if (first < last) static_cast<void>(os::renew(first, last - first));
 }
 
 Span* PageHeap::new_large_span_locked(Pages pages, Pages align, Bytes requested,

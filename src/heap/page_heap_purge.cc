@@ -1,4 +1,6 @@
 // What the page heap gives back to the OS, and when.
+#include <cstring>
+
 #include "heap/options.h"
 #include "heap/page_heap.h"
 #include "heap/page_units.h"
@@ -23,7 +25,7 @@ Bytes PageHeap::excess() const noexcept {
 
 // A run being purged is in nobody's hands but this thread's, so the lock is free while the OS
 // works.
-Bytes PageHeap::purge_some(Bytes want) noexcept {
+Bytes PageHeap::purge_some(Bytes want, Bytes& given_back) noexcept {
   std::size_t w = kWindows;
   page::PageAlloc<page::HeapWindow>::PurgeRun run;
   {
@@ -37,17 +39,23 @@ Bytes PageHeap::purge_some(Bytes want) noexcept {
   }
   const Bytes bytes = bytes_of(run.pages);
   const bool purged = os::purge(run.base, bytes);
+  // What the OS keeps (the program locked it) is cleared all the same: it would stand in the way of
+  // what goes back.
+  if (!purged) std::memset(run.base.ptr(), 0, bytes.n);
   os::MutexLock hold(lock_);
-  windows_[w].end_purge(run, purged);
+  windows_[w].end_purge(run, true);
   purging_ = {};
-  if (!purged) return {};
-  counts_.purged_bytes += bytes.n;
+  if (purged) {
+    counts_.purged_bytes += bytes.n;
+    given_back += bytes;
+  }
   return bytes;
 }
 
 void PageHeap::purge_if_due() noexcept {
   if (!purge_due_.load(std::memory_order_relaxed)) [[likely]]
     return;
+  Bytes given_back{};
   for (Bytes done{}; done < kMaxPurge;) {
     Bytes want{};
     {
@@ -55,9 +63,9 @@ void PageHeap::purge_if_due() noexcept {
       want = excess();
     }
     if (want == Bytes()) break;
-    const Bytes purged = purge_some(want);
-    if (purged == Bytes()) break;
-    done += purged;
+    const Bytes settled = purge_some(want, given_back);
+    if (settled == Bytes()) break;
+    done += settled;
   }
   purge_due_.store(false, std::memory_order_relaxed);
 }
@@ -70,12 +78,10 @@ void PageHeap::after_fork_in_child() noexcept {
 }
 
 Bytes PageHeap::purge_all() noexcept {
-  Bytes done{};
-  for (;;) {
-    const Bytes purged = purge_some(Bytes(~0ULL));
-    if (purged == Bytes()) return done;
-    done += purged;
+  Bytes given_back{};
+  while (purge_some(Bytes(~0ULL), given_back) != Bytes()) {
   }
+  return given_back;
 }
 
 }  // namespace ream

@@ -11,9 +11,9 @@
 // An array starts small. Running dry doubles it up to kFreeGrowthBytes of objects; beyond, it
 // doubles when the thread has run it both dry and over, up to kMaxBinBytes: a thread that only
 // allocates or only frees needs no more. A thread's share of kAllCachesBytes, between
-// kMinCacheBytes and kMaxCacheBytes, is its budget; each time half of that has passed through the
-// central lists, the whole cache is cut back to it. So what a cache holds is bounded by one and a
-// half budgets.
+// kMinCacheBytes and kMaxCacheBytes, is its budget. Arrays grow together to one and a half budgets,
+// which bounds what a cache holds; each time half a budget has passed through the central lists,
+// the whole cache is cut back to one.
 //
 // Thread safety: a cache belongs to its thread. `frees`, `top` and `base` are read by others for
 // statistics, which may be a moment old. After fork, the child adopts the caches of threads that
@@ -72,8 +72,9 @@ struct ThreadCache {
   std::uint8_t shard = 0;
   // Objects bypass a cache without arrays: the thread has none yet, or has it no more.
   bool bypass = false;
-  std::uint64_t flow_bytes = 0;  // through the central lists since the last trim
-  ThreadCache* next = nullptr;   // registry links, under its lock
+  std::uint64_t capacity_bytes = 0;  // of objects that the arrays have room for
+  std::uint64_t flow_bytes = 0;      // through the central lists since the last trim
+  ThreadCache* next = nullptr;       // registry links, under its lock
   ThreadCache* prev = nullptr;
   std::uint32_t owner_thread = 0;  // kernel thread id
   std::uint32_t forks = 0;         // of the process when its thread last was seen alive

@@ -62,11 +62,16 @@ ThreadCache& ThreadCaches::get() noexcept {
 }
 
 // The array changes under the lock, which fork holds: a child finds the old one or the new.
-bool ThreadCaches::enlarge(Bin& bin, ClassIndex c) noexcept {
+bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
+  Bin& bin = cache.bins[c];
   const std::uint32_t before = bin.capacity();
   const std::uint32_t after = before == 0 ? ThreadCache::first_capacity(c)
                                           : std::min(ThreadCache::max_capacity(c), before * 2);
   if (after == before) return false;
+  const std::uint64_t added = std::uint64_t{after - before} * kSizeClasses[c].object_bytes;
+  const std::uint64_t most = budget() + budget() / 2;
+  if (cache.capacity_bytes + added > most) drop_empty_arrays(cache, c);
+  if (cache.capacity_bytes + added > most) return false;
   os::MutexLock hold(lock_);
   auto* array = static_cast<Taken*>(pool_.allocate(after * sizeof(Taken), map_metadata));
   if (array == nullptr) return false;
@@ -76,7 +81,20 @@ bool ThreadCaches::enlarge(Bin& bin, ClassIndex c) noexcept {
   bin.base = array;
   bin.top = array + size;
   bin.limit = array + after;
+  cache.capacity_bytes += added;
   return true;
+}
+
+void ThreadCaches::drop_empty_arrays(ThreadCache& cache, ClassIndex but) noexcept {
+  os::MutexLock hold(lock_);
+  for (std::size_t c = 1; c < kClassCount; ++c) {
+    Bin& bin = cache.bins[c];
+    if (c == but || bin.base == nullptr || bin.size() != 0) continue;
+    cache.capacity_bytes -= std::uint64_t{bin.capacity()} * kSizeClasses[c].object_bytes;
+    pool_.free(bin.base, bin.capacity() * sizeof(Taken));
+    bin.base = bin.top = bin.limit = nullptr;
+    cache.met[c] = ThreadCache::Met::kNothing;
+  }
 }
 
 std::uint8_t ThreadCaches::choose_shard(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
@@ -97,7 +115,7 @@ bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept
   if (heap.sparse().due(heap.page_heap())) heap.sparse().step(heap);
   const bool small =
       bin.capacity() * kSizeClasses[c].object_bytes <= ThreadCache::kFreeGrowthBytes / 2;
-  if (small || cache.met[c] == ThreadCache::Met::kFull) static_cast<void>(enlarge(bin, c));
+  if (small || cache.met[c] == ThreadCache::Met::kFull) static_cast<void>(enlarge(cache, c));
   if (bin.capacity() == 0) return false;
   cache.met[c] = ThreadCache::Met::kDry;
   const std::uint32_t want = std::max(bin.capacity() / 2, 1u);
@@ -114,7 +132,7 @@ void ThreadCaches::overflow(Heap& heap, ThreadCache& cache, ClassIndex c) noexce
   Bin& bin = cache.bins[c];
   const bool grows = bin.capacity() == 0 || cache.met[c] == ThreadCache::Met::kDry;
   cache.met[c] = ThreadCache::Met::kFull;
-  if (grows && enlarge(bin, c)) return;
+  if (grows && enlarge(cache, c)) return;
   if (bin.capacity() == 0) return;
   const std::uint32_t count = std::max(bin.size() / 2, 1u);
   give_bottom(heap, bin, count);

@@ -51,6 +51,10 @@ struct MemoryRange {
 // afterwards.
 [[nodiscard]] bool commit(Addr base, Bytes bytes) noexcept;
 
+// Exchanges a committed range for one that was never used and reads as zero, in one step. False
+// when the kernel refuses; then the range is committed with its contents.
+bool renew(Addr base, Bytes bytes) noexcept;
+
 // Back to reserved: contents are gone, memory and commit charge are returned. False when the kernel
 // refuses; then the range stays committed with its contents.
 [[nodiscard]] bool decommit(Addr base, Bytes bytes) noexcept;

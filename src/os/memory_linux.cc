@@ -68,6 +68,12 @@ bool commit(Addr base, Bytes bytes) noexcept {
 }
 
 // A fresh PROT_NONE mapping in place, because mprotect would keep the commit charge.
+bool renew(Addr base, Bytes bytes) noexcept {
+  check_range(base, bytes);
+  const ErrnoKeeper keep;
+  return map(base, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) == base;
+}
+
 bool decommit(Addr base, Bytes bytes) noexcept {
   check_range(base, bytes);
   const ErrnoKeeper keep;

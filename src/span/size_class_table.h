@@ -8,6 +8,7 @@
 //   row(class, bytes, pages, objects, inverse)      tail   waste
 #pragma once
 
+// clang-format off
 #define REAM_SIZE_CLASSES(row) \
   row(  1,     16,  1, 512, 268435456u) /*     0  93.8% */ \
   row(  2,     32,  1, 256, 134217728u) /*     0  46.9% */ \
@@ -105,3 +106,4 @@
   row( 94, 229376, 28,   1,     18725u) /*     0   7.1% */ \
   row( 95, 245760, 30,   1,     17477u) /*     0   6.7% */ \
   row( 96, 262144, 32,   1,     16384u) /*     0   6.2% */
+// clang-format on

@@ -145,7 +145,6 @@ INSTANTIATE_TEST_SUITE_P(OsPages, PageHeapFailureTest, testing::Values(4_KiB, 16
 
 TEST_P(PageHeapFailureTest, Reserve) { survives_every(Call::kReserve); }
 TEST_P(PageHeapFailureTest, Commit) { survives_every(Call::kCommit); }
-TEST_P(PageHeapFailureTest, Decommit) { survives_every(Call::kDecommit); }
 TEST_P(PageHeapFailureTest, MapAt) { survives_every(Call::kMapAt); }
 TEST_P(PageHeapFailureTest, MapAnywhere) { survives_every(Call::kMapAnywhere); }
 TEST_P(PageHeapFailureTest, Purge) { survives_every(Call::kPurge); }

@@ -85,7 +85,7 @@ TEST(ThreadCachesTest, OneClassAtATimeStaysWithinTheBound) {
 
 // Arrays that have grown take what is freed without passing a central list, so that trimming never
 // becomes due. Disabled until the bound holds for this too.
-TEST(ThreadCachesTest, DISABLED_AllClassesAtOnceStayWithinTheBound) {
+TEST(ThreadCachesTest, AllClassesAtOnceStayWithinTheBound) {
   in_thread([] {
     for (std::size_t c = 1; c < kClassCount; ++c) {
       std::vector<void*> objects;

@@ -280,6 +280,14 @@ bool commit(Addr base, Bytes bytes) noexcept {
   return true;
 }
 
+bool renew(Addr base, Bytes bytes) noexcept {
+  const Entry entry;
+  require("renewal of uncommitted memory", base, bytes, State::kCommitted);
+  if (fails(Call::kCommit)) return false;
+  return ::mmap(base.ptr(), bytes.n, PROT_READ | PROT_WRITE, kFlags | MAP_FIXED, -1, 0) !=
+         MAP_FAILED;
+}
+
 bool decommit(Addr base, Bytes bytes) noexcept {
   const Entry entry;
   require("decommit of unmapped memory", base, bytes, State::kReserved);

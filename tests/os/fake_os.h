@@ -77,6 +77,7 @@ void advance_clock(std::uint64_t ns);
 [[nodiscard]] Bytes os_page_size() noexcept;
 [[nodiscard]] Addr reserve(Bytes bytes, Bytes align) noexcept;
 [[nodiscard]] bool commit(Addr base, Bytes bytes) noexcept;
+bool renew(Addr base, Bytes bytes) noexcept;
 [[nodiscard]] bool decommit(Addr base, Bytes bytes) noexcept;
 bool release(Addr base, Bytes bytes) noexcept;
 [[nodiscard]] Addr map_at(Addr hint, Bytes bytes) noexcept;

@@ -9,6 +9,7 @@ namespace ream::os {
 Bytes os_page_size() noexcept { return fake_os::os_page_size(); }
 Addr reserve(Bytes bytes, Bytes align) noexcept { return fake_os::reserve(bytes, align); }
 bool commit(Addr base, Bytes bytes) noexcept { return fake_os::commit(base, bytes); }
+bool renew(Addr base, Bytes bytes) noexcept { return fake_os::renew(base, bytes); }
 bool decommit(Addr base, Bytes bytes) noexcept { return fake_os::decommit(base, bytes); }
 bool release(Addr base, Bytes bytes) noexcept { return fake_os::release(base, bytes); }
 Addr map_at(Addr hint, Bytes bytes) noexcept { return fake_os::map_at(hint, bytes); }

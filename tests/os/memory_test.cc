@@ -80,6 +80,18 @@ TEST_P(MemoryTest, CommitGivesZeroAndKeepsWhatIsCommitted) {
   EXPECT_TRUE(os.release(base, page * 8));
 }
 
+TEST_P(MemoryTest, RenewForgetsAndStaysCommitted) {
+  const Addr base = os.map_anywhere(page * 4, page);
+  fill(base, page * 4, 9);
+  ASSERT_TRUE(os.renew(base + page, page * 2));
+  EXPECT_TRUE(all_bytes(base, page, 9));
+  EXPECT_TRUE(all_bytes(base + page, page * 2, 0));
+  EXPECT_TRUE(all_bytes(base + page * 3, page, 9));
+  fill(base + page, page * 2, 7);
+  EXPECT_TRUE(all_bytes(base + page, page * 2, 7));
+  os.release(base, page * 4);
+}
+
 TEST_P(MemoryTest, DecommitForgets) {
   const Addr base = os.map_anywhere(page * 4, page);
   fill(base, page * 4, 9);
