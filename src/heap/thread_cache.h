@@ -10,10 +10,10 @@
 //
 // An array starts small. Running dry doubles it up to kFreeGrowthBytes of objects; beyond, it
 // doubles when the thread has run it both dry and over, up to kMaxBinBytes: a thread that only
-// allocates or only frees needs no more. A thread's share of kAllCachesBytes, between
-// kMinCacheBytes and kMaxCacheBytes, is its budget. Arrays grow together to one and a half budgets,
-// which bounds what a cache holds; each time half a budget has passed through the central lists,
-// the whole cache is cut back to one.
+// allocates or only frees needs no more. Arrays grow together to 3/2 kMaxCacheBytes, which bounds
+// what a cache holds. A thread's share of kAllCachesBytes, between kMinCacheBytes and
+// kMaxCacheBytes, is its budget; each time half a budget has passed through the central lists, the
+// whole cache is cut back to one.
 //
 // Thread safety: a cache belongs to its thread. `frees`, `top` and `base` are read by others for
 // statistics, which may be a moment old. After fork, the child adopts the caches of threads that

@@ -69,7 +69,7 @@ bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
                                           : std::min(ThreadCache::max_capacity(c), before * 2);
   if (after == before) return false;
   const std::uint64_t added = std::uint64_t{after - before} * kSizeClasses[c].object_bytes;
-  const std::uint64_t most = budget() + budget() / 2;
+  constexpr std::uint64_t most = ThreadCache::kMaxCacheBytes + ThreadCache::kMaxCacheBytes / 2;
   if (cache.capacity_bytes + added > most) drop_empty_arrays(cache, c);
   if (cache.capacity_bytes + added > most) return false;
   os::MutexLock hold(lock_);
@@ -171,12 +171,14 @@ void ThreadCaches::trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t mov
     total += std::uint64_t{cache.bins[c].size()} * kSizeClasses[c].object_bytes;
   }
   if (total <= most) return;
-  // Every bin gives the same share, rounded up, so large classes give what they hold alone.
-  const std::uint64_t excess = total - most / 2;
-  for (std::size_t c = 1; c < kClassCount; ++c) {
+  // From the largest objects down, so that few lists are visited.
+  const std::uint64_t least = most - most / 4;
+  for (std::size_t c = kClassCount; --c > 0 && total > least;) {
     Bin& bin = cache.bins[c];
-    const auto count = static_cast<std::uint32_t>((bin.size() * excess + total - 1) / total);
-    if (count > 0) give_bottom(heap, bin, count);
+    const std::uint64_t fits = div_ceil(total - least, kSizeClasses[c].object_bytes);
+    const auto count = static_cast<std::uint32_t>(std::min<std::uint64_t>(bin.size(), fits));
+    give_bottom(heap, bin, count);
+    total -= std::uint64_t{count} * kSizeClasses[c].object_bytes;
   }
 }
 
