@@ -66,4 +66,5 @@ endif()
 if(REAM_LTO)
   # Fat objects: tests and libream.a link the same objects without the LTO step.
   target_compile_options(ream_library_flags INTERFACE -flto -ffat-lto-objects)
+  target_link_options(ream_common INTERFACE -fno-lto)
 endif()

@@ -3,7 +3,7 @@
 # each tests/abi_static/*_test.cc one on libream.a. A folder with its own CMakeLists.txt is added as
 # it is, and may use the functions below.
 #
-# Labels: `unit` always runs, `threads` are the unit tests worth a race detector, `programs` run real
+# Labels: `unit` always runs, `layers` are the unit tests of single layers, `programs` run real
 # programs, `long` only runs in `./check long`. A gtest case whose name ends in ForLong is `long`.
 # Timeouts are generous: a busy shared machine may be several times slower than a quiet one.
 
@@ -94,7 +94,7 @@ function(ream_layer_test layer)
   if(TARGET ream_test_support)
     target_link_libraries(${layer}_test PRIVATE ream_test_support)
   endif()
-  ream_register_gtest(${layer}_test SHARDS 2 LABELS threads)
+  ream_register_gtest(${layer}_test SHARDS 2 LABELS layers)
 endfunction()
 
 # A program on libream.so (malloc itself is ream's).
@@ -150,5 +150,21 @@ endforeach()
 foreach(folder tests/replay tests/structure tests/tools tests/stress tests/programs bench examples)
   if(EXISTS "${CMAKE_SOURCE_DIR}/${folder}/CMakeLists.txt")
     add_subdirectory(${folder} parts/${folder})
+  endif()
+endforeach()
+
+# The tests that run programs on the library, apart from the layers' own.
+add_custom_target(ream_program_tests)
+foreach(folder tests/abi tests/abi_static tests/tools tests/stress tests/programs bench)
+  if(EXISTS "${CMAKE_SOURCE_DIR}/${folder}/CMakeLists.txt")
+    get_property(targets DIRECTORY ${folder} PROPERTY BUILDSYSTEM_TARGETS)
+    if(targets)
+      add_dependencies(ream_program_tests ${targets})
+    endif()
+  endif()
+endforeach()
+foreach(product ream_shared ream_static ream page_replay)
+  if(TARGET ${product})
+    add_dependencies(ream_program_tests ${product})
   endif()
 endforeach()
