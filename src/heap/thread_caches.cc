@@ -69,9 +69,9 @@ bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
                                           : std::min(ThreadCache::max_capacity(c), before * 2);
   if (after == before) return false;
   const std::uint64_t added = std::uint64_t{after - before} * kSizeClasses[c].object_bytes;
-  constexpr std::uint64_t most = ThreadCache::kMaxCacheBytes + ThreadCache::kMaxCacheBytes / 2;
-  if (cache.capacity_bytes + added > most) drop_empty_arrays(cache, c);
-  if (cache.capacity_bytes + added > most) return false;
+  constexpr std::uint64_t kMost = ThreadCache::kMaxCacheBytes + ThreadCache::kMaxCacheBytes / 2;
+  if (cache.capacity_bytes + added > kMost) drop_empty_arrays(cache, c);
+  if (cache.capacity_bytes + added > kMost) return false;
   os::MutexLock hold(lock_);
   auto* array = static_cast<Taken*>(pool_.allocate(after * sizeof(Taken), map_metadata));
   if (array == nullptr) return false;

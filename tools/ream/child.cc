@@ -75,6 +75,7 @@ void wait_for_end(pid_t child) {
 
 int exec_program(const std::string& path, const std::vector<std::string>& arguments) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   execvp(path.c_str(), argv.data());

@@ -39,7 +39,7 @@ bool read_process(pid_t pid, std::uint64_t address, void* to, std::size_t bytes)
 // A file the process maps, as it is found from here: in its own root directory; its program also
 // when the file was deleted.
 std::string path_from_here(pid_t pid, const std::string& path) {
-  const std::string executable = fmt::format("/proc/{}/exe", pid);
+  std::string executable = fmt::format("/proc/{}/exe", pid);
   std::error_code error;
   if (std::filesystem::read_symlink(executable, error) == path) return executable;
   return fmt::format("/proc/{}/root{}", pid, path);
