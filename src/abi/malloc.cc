@@ -11,6 +11,7 @@
 #include "abi/report.h"
 #include "base/bits.h"
 #include "heap/heap.h"
+#include "heap/heap_start.h"
 #include "os/os.h"
 
 namespace {
@@ -103,7 +104,7 @@ REAM_EXPORT int posix_memalign(void** result, std::size_t alignment, std::size_t
 // glibc rounds an alignment that is no power of two up to the next.
 REAM_EXPORT void* memalign(std::size_t alignment, std::size_t bytes) noexcept {
   if (alignment > kMaxRequest) return invalid();
-  return aligned(std::size_t{1} << ream::log2_ceil(alignment | 1), bytes);
+  return aligned(std::size_t{1} << ream::log2_ceil(alignment), bytes);
 }
 
 REAM_EXPORT void* valloc(std::size_t bytes) noexcept {
@@ -119,3 +120,8 @@ REAM_EXPORT void* pvalloc(std::size_t bytes) noexcept {
 REAM_EXPORT std::size_t malloc_usable_size(void* p) noexcept {
   return p == nullptr ? 0 : g_heap.usable_size(p);
 }
+
+// Starts the heap when the library is loaded, if no allocation did so before. Its fork handlers are
+// then registered before those of main, which so run while ream's locks are free and may allocate
+// (what was registered first prepares last).
+[[gnu::constructor(101)]] static void start_at_load() noexcept { ream::start_heap(); }

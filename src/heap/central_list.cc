@@ -113,6 +113,7 @@ bool CentralList::keeps_empty(const Span& span) const noexcept {
 std::uint32_t CentralList::give(PageHeap& pages, const Taken* batch, std::uint32_t count) noexcept {
   Span* emptied = nullptr;  // linked through next; freed without the lock
   std::uint32_t given = 0;
+  bool freed_twice = false;
   {
     os::MutexLock hold(lock_);
     Span* const first = pages.map().span_for_first_page(Addr(batch[0].object).n);
@@ -120,7 +121,8 @@ std::uint32_t CentralList::give(PageHeap& pages, const Taken* batch, std::uint32
       const Addr object(batch[given].object);
       Span* span = pages.map().span_for_first_page(object.n);
       if (span->shard != first->shard) break;
-      if (!give_object(*span, batch[given].state)) fatal_at("double free", object.n);
+      freed_twice = !give_object(*span, batch[given].state);
+      if (freed_twice) break;
       if (span->used == 0) {
         ++empty_spans_;
         if (!keeps_empty(*span)) {
@@ -135,6 +137,8 @@ std::uint32_t CentralList::give(PageHeap& pages, const Taken* batch, std::uint32
     }
     taken_ -= given;
   }
+  // Without the lock, for a handler of SIGABRT may allocate or fork.
+  if (freed_twice) fatal_at("double free", Addr(batch[given].object).n);
   while (emptied != nullptr) {
     Span* next = emptied->next;
     pages.free_span(*emptied);

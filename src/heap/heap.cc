@@ -12,11 +12,12 @@ constinit Heap g_heap;
 void* Heap::allocate_slow(ClassIndex c) noexcept {
   start_heap();
   for (int attempt = 0; attempt < 2; ++attempt) {
+    // Making a cache may allocate, and so fill the bin already.
     ThreadCache& cache = caches_.get();
-    if (cache.bypass || !caches_.refill(*this, cache, c)) {
+    Bin& bin = cache.bins[c];
+    if (bin.top == bin.base && (cache.bypass || !caches_.refill(*this, cache, c))) {
       if (void* object = allocate_bypassing(c)) return object;
     } else {
-      Bin& bin = cache.bins[c];
       const Taken taken = bin.top[-1];
       set_top(bin, bin.top - 1);
       store_state(*taken.state, kLive);
@@ -124,6 +125,9 @@ ClassStats Heap::class_stats(ClassIndex c) noexcept {
 }
 
 HeapStats Heap::stats() noexcept {
+  // The parts are read one after another: a span that goes into the cache or leaves it meanwhile
+  // must not make a difference negative.
+  const LargeCache::Stats large = large_cache_.stats();
   const PageHeapStats pages = page_heap_.stats();
   HeapStats sum;
   for (std::size_t c = 1; c < kClassCount; ++c) {
@@ -134,9 +138,8 @@ HeapStats Heap::stats() noexcept {
     sum.nmalloc += k.nmalloc;
     sum.nfree += k.nfree;
   }
-  const LargeCache::Stats large = large_cache_.stats();
   sum.cached += large.bytes;
-  sum.large_live = pages.large_live - large.bytes;
+  sum.large_live = pages.large_live - std::min(large.bytes, pages.large_live);
   sum.size = sum.small_live + sum.large_live;
   sum.max = pages.peak_in_use;
   sum.in_use = pages.in_use;
@@ -144,7 +147,7 @@ HeapStats Heap::stats() noexcept {
   sum.scavenged = pages.scavenged;
   sum.grown = pages.grown;
   sum.metadata = pages.metadata + caches_.metadata_bytes();
-  sum.large_objects = pages.large_objects - large.spans;
+  sum.large_objects = pages.large_objects - std::min(large.spans, pages.large_objects);
   sum.live_objects += sum.large_objects;
   sum.nmalloc += pages.large_mallocs + large.hits;
   sum.nfree += pages.large_frees + large.hits + large.spans;

@@ -17,7 +17,7 @@ constexpr Bytes kMoveByPages = 1_MiB;
 
 void* Heap::allocate_large(std::size_t bytes, std::size_t alignment, bool zeroed) noexcept {
   start_heap();
-  if (bytes > PageHeap::kMaxObjectBytes) return nullptr;
+  if (bytes > PageHeap::kMaxObjectBytes || alignment > PageHeap::kMaxAlignment) return nullptr;
   if (alignment <= kPageBytes && bytes <= LargeCache::kMaxSpanBytes) {
     const LargeCache::Taken cached = large_cache_.take(t_cache->shard, pages_for(Bytes(bytes)));
     if (cached.fitting != nullptr) return reuse_large(*cached.fitting, bytes, zeroed);
@@ -64,12 +64,12 @@ void* Heap::reallocate(void* address, std::size_t bytes) noexcept {
   const std::uint64_t usable = object.span->usable_bytes();
   // A small object stays while it would not become half empty.
   const bool stays = bytes <= usable && bytes >= usable / 2;
-  if (!object.span->is_large()) return stays ? address : move_object(object, bytes);
-  if (bytes <= kMaxSmallBytes) {
-    if (!stays) return move_object(object, bytes);
-    return page_heap_.resize_in_place(*object.span, Bytes(bytes)) ? address : nullptr;
+  if (object.span->is_large() && (stays || bytes > kMaxSmallBytes)) {
+    return reallocate_large(object, bytes);
   }
-  return reallocate_large(object, bytes);
+  if (stays) return address;
+  if (void* to = move_object(object, bytes)) return to;
+  return bytes <= usable ? address : nullptr;  // programs do not expect that shrinking fails
 }
 
 void* Heap::reallocate_large(const LiveObject& object, std::size_t bytes) noexcept {

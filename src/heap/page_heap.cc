@@ -85,6 +85,7 @@ void PageHeap::free_span_locked(Span& span) noexcept {
   if (span.is_large()) {
     unlink_large(span);
     ++counts_.large_frees;
+    if (span.moved) --moved_spans_;
     renew_if_moved(span, Addr(span.base), Bytes(span.bytes()));
   }
   free_run(Addr(span.base), Pages(span.pages));

@@ -64,6 +64,8 @@ class PageHeap {
   static constexpr std::uint64_t kMaxAlignment = std::uint64_t{1}
                                                  << 34;  // what the page layer aligns to
 
+  static constexpr std::uint32_t kMaxMovedSpans = 4096;
+
   // A span of a size class, with all objects free. Null when there is no memory.
   [[nodiscard]] Span* new_small_span(ClassIndex c, std::uint8_t shard) noexcept
       REAM_EXCLUDES(lock_);
@@ -83,7 +85,8 @@ class PageHeap {
   [[nodiscard]] bool resize_in_place(Span& span, Bytes bytes) noexcept REAM_EXCLUDES(lock_);
 
   // Moves a large object to a longer span without copying, and frees the old one. There are `room`
-  // free bytes behind it if that can be had. Null, and unchanged, when there is no memory.
+  // free bytes behind it if that can be had. Null, and unchanged, when there is no memory, or
+  // when kMaxMovedSpans live ones came that way: each may cost the process two mappings of its own.
   [[nodiscard]] Span* move_pages(Span& span, Bytes bytes, Bytes room) noexcept REAM_EXCLUDES(lock_);
 
   // Gives every free page back to the OS now. Returns how much.
@@ -185,6 +188,7 @@ class PageHeap {
   WindowAlloc::PurgeRun purging_
       REAM_GUARDED_BY(lock_);  // out of the allocator while the OS takes it
   std::atomic<bool> purge_due_{false};
+  std::uint32_t moved_spans_ REAM_GUARDED_BY(lock_) = 0;  // live spans with the moved mark
   Pages in_use_ REAM_GUARDED_BY(lock_);
   std::atomic<std::uint64_t> fresh_span_bytes_{0};
   PageHeapStats counts_ REAM_GUARDED_BY(lock_);

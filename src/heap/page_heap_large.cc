@@ -68,9 +68,12 @@ Span* PageHeap::new_large_span(Bytes bytes, Bytes alignment, bool zeroed) noexce
 
 bool PageHeap::resize_in_place(Span& span, Bytes bytes) noexcept {
   if (bytes.n > kMaxObjectBytes) return false;
-  os::MutexLock hold(lock_);
-  if (!resize_locked(span, pages_for(bytes))) return false;
-  span.requested_bytes = bytes.n;
+  {
+    os::MutexLock hold(lock_);
+    if (!resize_locked(span, pages_for(bytes))) return false;
+    span.requested_bytes = bytes.n;
+  }
+  purge_if_due();
   return true;
 }
 
@@ -124,13 +127,15 @@ Span* PageHeap::move_pages(Span& span, Bytes bytes, Bytes room) noexcept {
   Span* to = nullptr;
   {
     os::MutexLock hold(lock_);
+    if (moved_spans_ >= kMaxMovedSpans) return nullptr;
     to = new_large_span_locked(want + pages_for(room), align, bytes, nullptr);
     if (to == nullptr) to = new_large_span_locked(want, align, bytes, nullptr);
     if (to == nullptr) return nullptr;
     resize_locked(*to, want);
+    to->moved = true;
+    ++moved_spans_;
   }
   move_or_copy(Addr(span.base), Addr(to->base), moved);  // both are this thread's: no lock
-  to->moved = true;
   free_span(span);
   return to;
 }

@@ -55,6 +55,7 @@ Bytes PageHeap::purge_some(Bytes want, Bytes& given_back) noexcept {
 void PageHeap::purge_if_due() noexcept {
   if (!purge_due_.load(std::memory_order_relaxed)) [[likely]]
     return;
+  purge_due_.store(false, std::memory_order_relaxed);
   Bytes given_back{};
   for (Bytes done{}; done < kMaxPurge;) {
     Bytes want{};
@@ -67,7 +68,6 @@ void PageHeap::purge_if_due() noexcept {
     if (settled == Bytes()) break;
     done += settled;
   }
-  purge_due_.store(false, std::memory_order_relaxed);
 }
 
 void PageHeap::after_fork_in_child() noexcept {

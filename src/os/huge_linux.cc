@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <cstring>
 
 #include "os/errno_keeper.h"
 #include "os/memory.h"
@@ -58,8 +59,7 @@ bool collapse_huge(Addr base, Bytes bytes) noexcept {
 // again:
 //   1. from -> a place of the kernel's choice; a refusal changes nothing. `from` stays mapped,
 //      empty.
-//   2. that place, one whole mapping, -> to. Should the kernel be out of memory here, the pages go
-//      back.
+//   2. that place, one whole mapping, -> to. Should the kernel refuse here, the contents go back.
 bool move_pages(Addr from, Addr to, Bytes bytes) noexcept {
   check_range(from, bytes);
   check_range(to, bytes);
@@ -70,10 +70,9 @@ bool move_pages(Addr from, Addr to, Bytes bytes) noexcept {
   if (aside == MAP_FAILED) return false;
   if (::mremap(aside, bytes.n, bytes.n, MREMAP_MAYMOVE | MREMAP_FIXED, to.ptr()) == to.ptr())
     return true;
-  // Nothing can be mapped over: `from` is ours and empty, so the way back has the same needs as the
-  // way here.
-  REAM_CHECK(::mremap(aside, bytes.n, bytes.n, MREMAP_MAYMOVE | MREMAP_FIXED, from.ptr()) ==
-             from.ptr());
+  // The way back by mremap would need what was just refused (mappings, near their limit).
+  std::memcpy(from.ptr(), aside, bytes.n);
+  ::munmap(aside, bytes.n);
   // `to` may have been unmapped by the failed step; where it was not, this is refused.
   static_cast<void>(map_at(to, bytes));
   return false;

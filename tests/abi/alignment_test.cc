@@ -116,6 +116,16 @@ TEST(Memalign, RoundsTheAlignmentUp) {
   EXPECT_EQ(EINVAL, errno);
 }
 
+TEST(Memalign, AsksForNoMoreThanAlignedAlloc) {
+  for (std::size_t alignment = 16; alignment <= kLargestAlignment; alignment *= 2) {
+    void* const a = hide(memalign(alignment, 64));
+    void* const b = hide(std::aligned_alloc(alignment, 64));
+    EXPECT_EQ(malloc_usable_size(a), malloc_usable_size(b)) << alignment;
+    std::free(a);
+    std::free(b);
+  }
+}
+
 TEST(Valloc, GivesWholePages) {
   for (const std::size_t n : {std::size_t{0}, std::size_t{1}, g_page, g_page + 1, 100 * g_page}) {
     void* p = hide(valloc(n));

@@ -114,6 +114,15 @@ TEST_P(PageHeapPurgeTest, MemoryThatTheOsKeepsIsNotTakenForZero) {
   EXPECT_EQ(heap->purge_all(), 1_MiB);
 }
 
+TEST_P(PageHeapPurgeTest, ShrinkingInPlaceGivesBack) {
+  Span& big = large(256_MiB);
+  fill(big);
+  fake_os::advance_clock(3 * PurgePace::kPeriodNs);
+  ASSERT_TRUE(heap->resize_in_place(big, 1_MiB));
+  EXPECT_GT(heap->stats().purged_bytes, 0u);
+  heap->free_span(big);
+}
+
 TEST_P(PageHeapPurgeTest, WhatWasRefusedIsTriedAgainLater) {
   Span& low = large(4_MiB);
   Span& between = large(4_MiB);
