@@ -28,6 +28,18 @@ Bytes purge_units(Span& span) noexcept {
   return purged;
 }
 
+// Frees a chain that set_aside made. Returns its bytes. REQUIRES: no central list's lock is held.
+Bytes free_spans(PageHeap& pages, Span* emptied) noexcept {
+  Bytes freed{};
+  while (emptied != nullptr) {
+    Span* next = emptied->next;
+    freed += Bytes(emptied->bytes());
+    pages.free_span(*emptied);
+    emptied = next;
+  }
+  return freed;
+}
+
 }  // namespace
 
 void CentralList::link(Span& span) noexcept {
@@ -70,11 +82,14 @@ Span* CentralList::fullest() const noexcept {
   return nonempty_ == 0 ? nullptr : buckets_[std::bit_width(nonempty_) - 1u].first;
 }
 
-void CentralList::forget(Span& span) noexcept {
+void CentralList::set_aside(Span& span, Span*& emptied) noexcept {
   unlink(span);
+  --empty_spans_;
   --spans_;
   capacity_ -= span.objects;
   pages_ -= span.pages;
+  span.next = emptied;
+  emptied = &span;
 }
 
 std::uint32_t CentralList::fetch(PageHeap& pages, ClassIndex c, std::uint8_t shard, Taken* out,
@@ -126,10 +141,7 @@ std::uint32_t CentralList::give(PageHeap& pages, const Taken* batch, std::uint32
       if (span->used == 0) {
         ++empty_spans_;
         if (!keeps_empty(*span)) {
-          --empty_spans_;
-          forget(*span);
-          span->next = emptied;
-          emptied = span;
+          set_aside(*span, emptied);
           continue;
         }
       }
@@ -139,11 +151,7 @@ std::uint32_t CentralList::give(PageHeap& pages, const Taken* batch, std::uint32
   }
   // Without the lock, for a handler of SIGABRT may allocate or fork.
   if (freed_twice) fatal_at("double free", Addr(batch[given].object).n);
-  while (emptied != nullptr) {
-    Span* next = emptied->next;
-    pages.free_span(*emptied);
-    emptied = next;
-  }
+  free_spans(pages, emptied);
   return given;
 }
 
@@ -154,21 +162,10 @@ Bytes CentralList::release_empty(PageHeap& pages) noexcept {
     Span* next = nullptr;
     for (Span* span = buckets_[0].first; span != nullptr; span = next) {
       next = span->next;
-      if (span->used != 0) continue;
-      --empty_spans_;
-      forget(*span);
-      span->next = emptied;
-      emptied = span;
+      if (span->used == 0) set_aside(*span, emptied);
     }
   }
-  Bytes released{};
-  while (emptied != nullptr) {
-    Span* next = emptied->next;
-    released += Bytes(emptied->bytes());
-    pages.free_span(*emptied);
-    emptied = next;
-  }
-  return released;
+  return free_spans(pages, emptied);
 }
 
 Bytes CentralList::purge_sparse(std::uint32_t& spans) noexcept {

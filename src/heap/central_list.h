@@ -89,7 +89,8 @@ class alignas(kCacheLineBytes) CentralList {
   void relink_if_moved(Span& span) noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] Span* fullest() const noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] bool keeps_empty(const Span& span) const noexcept REAM_REQUIRES(lock_);
-  void forget(Span& span) noexcept REAM_REQUIRES(lock_);
+  // Takes an empty span out of this list, onto a chain of spans to be freed without the lock.
+  void set_aside(Span& span, Span*& emptied) noexcept REAM_REQUIRES(lock_);
 
   os::Mutex lock_{rank::kCentral};
   std::uint8_t nonempty_ REAM_GUARDED_BY(lock_) = 0;

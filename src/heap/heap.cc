@@ -11,21 +11,16 @@ constinit Heap g_heap;
 
 void* Heap::allocate_slow(ClassIndex c) noexcept {
   start_heap();
-  for (int attempt = 0; attempt < 2; ++attempt) {
+  for (bool reclaimed = false;; reclaimed = true) {
     // Making a cache may allocate, and so fill the bin already.
     ThreadCache& cache = caches_.get();
     Bin& bin = cache.bins[c];
-    if (bin.top == bin.base && (cache.bypass || !caches_.refill(*this, cache, c))) {
-      if (void* object = allocate_bypassing(c)) return object;
-    } else {
-      const Taken taken = bin.top[-1];
-      set_top(bin, bin.top - 1);
-      store_state(*taken.state, kLive);
-      return taken.object;
-    }
+    const bool empty = bin.top == bin.base;
+    if (!empty || (!cache.bypass && caches_.refill(*this, cache, c))) return pop_live(bin);
+    void* object = allocate_bypassing(c);
+    if (object != nullptr || reclaimed) return object;
     reclaim();
   }
-  return nullptr;
 }
 
 void* Heap::allocate_bypassing(ClassIndex c) noexcept {
@@ -54,10 +49,7 @@ void Heap::free_slow(void* address) noexcept {
   Bin& bin = cache.bins[c];
   if (bin.top == bin.limit) caches_.overflow(*this, cache, c);
   if (bin.top == bin.limit) return free_bypassing(object);
-  store_state(*object.state, kCached);
-  *bin.top = {object.address, object.state};
-  set_top(bin, bin.top + 1);
-  bin.frees += 1;
+  push_freed(bin, {object.address, object.state});
 }
 
 void Heap::free_sized(void* address, std::size_t bytes) noexcept {

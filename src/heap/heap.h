@@ -62,13 +62,9 @@ class Heap {
       return free_slow(object);
     std::uint8_t* state = span->states() + index;
     Bin& bin = t_cache->bins[span->size_class];
-    Taken* top = bin.top;
-    if (load_state(*state) != kLive || top == bin.limit) [[unlikely]]
+    if (load_state(*state) != kLive || bin.top == bin.limit) [[unlikely]]
       return free_slow(object);
-    store_state(*state, kCached);
-    *top = {object, state};
-    set_top(bin, top + 1);
-    bin.frees += 1;
+    push_freed(bin, {object, state});
   }
 
   // Makes an object `bytes` long: in place where that is possible, else elsewhere with its
@@ -125,13 +121,9 @@ class Heap {
 
   [[nodiscard]] REAM_INLINE void* allocate_class(ClassIndex c) noexcept {
     Bin& bin = t_cache->bins[c];
-    Taken* top = bin.top;
-    if (top == bin.base) [[unlikely]]
+    if (bin.top == bin.base) [[unlikely]]
       return allocate_slow(c);
-    --top;
-    set_top(bin, top);
-    store_state(*top->state, kLive);
-    return top->object;
+    return pop_live(bin);
   }
 
   REAM_COLD void* allocate_slow(ClassIndex c) noexcept;

@@ -23,12 +23,12 @@ void* Heap::allocate_large(std::size_t bytes, std::size_t alignment, bool zeroed
     if (cached.fitting != nullptr) return reuse_large(*cached.fitting, bytes, zeroed);
     if (cached.evicted != nullptr) page_heap_.free_span(*cached.evicted);
   }
-  for (int attempt = 0; attempt < 2; ++attempt) {
+  for (bool reclaimed = false;; reclaimed = true) {
     Span* span = page_heap_.new_large_span(Bytes(bytes), Bytes(alignment), zeroed);
     if (span != nullptr) return Addr(span->base).ptr();
+    if (reclaimed) return nullptr;
     reclaim();
   }
-  return nullptr;
 }
 
 void* Heap::reuse_large(Span& span, std::size_t bytes, bool zeroed) noexcept {

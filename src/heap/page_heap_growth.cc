@@ -32,7 +32,7 @@ bool PageHeap::grow(Pages pages, Pages align) noexcept {
   const Bytes alignment = std::max(bytes_of(align), kChunkBytes);
   const Bytes need(round_up(bytes_of(pages).n, kChunkBytes.n));
   const Bytes ahead(round_down(std::min(counts_.grown.n / 8, kMaxGrowth.n), kChunkBytes.n));
-  return grow_by(std::max(need, ahead), alignment) || grow_by(need, alignment);
+  return (ahead > need && grow_by(ahead, alignment)) || grow_by(need, alignment);
 }
 
 bool PageHeap::grow_by(Bytes bytes, Bytes align) noexcept {

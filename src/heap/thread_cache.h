@@ -97,6 +97,21 @@ REAM_INLINE void set_top(Bin& bin, Taken* top) noexcept {
   __atomic_store_n(&bin.top, top, __ATOMIC_RELEASE);
 }
 
+// An object for the program, and one from it. REQUIRES: the bin is not empty; not full.
+REAM_INLINE void* pop_live(Bin& bin) noexcept {
+  Taken* const top = bin.top - 1;
+  set_top(bin, top);
+  store_state(*top->state, kLive);
+  return top->object;
+}
+REAM_INLINE void push_freed(Bin& bin, Taken freed) noexcept {
+  Taken* const top = bin.top;  // once: to the compiler a state byte might be a part of it
+  store_state(*freed.state, kCached);
+  *top = freed;
+  set_top(bin, top + 1);
+  bin.frees += 1;
+}
+
 // This thread's cache; never null. Initially the cache of threads that have none.
 extern constinit thread_local ThreadCache* t_cache [[gnu::tls_model("initial-exec")]];
 

@@ -29,6 +29,9 @@ unsigned most_shards() noexcept {
   return most;
 }
 
+// False before a thread's first slow path and after its end.
+bool has_own_cache() noexcept { return t_cache != &g_no_cache && t_cache != &g_bypass; }
+
 void thread_exits(void*) noexcept { g_heap.caches().end_this_thread(g_heap); }
 
 }  // namespace
@@ -207,8 +210,8 @@ void ThreadCaches::destroy(Heap& heap, ThreadCache& cache) noexcept {
 }
 
 void ThreadCaches::end_this_thread(Heap& heap) noexcept {
+  if (!has_own_cache()) return;
   ThreadCache* cache = t_cache;
-  if (cache == &g_no_cache || cache == &g_bypass) return;
   t_cache = &g_bypass;
   destroy(heap, *cache);
 }
@@ -243,7 +246,7 @@ void ThreadCaches::orphan_others() noexcept {
   os::MutexLock hold(lock_);
   ++forks_;
   std::uint64_t mine = 0;
-  if (t_cache != &g_no_cache && t_cache != &g_bypass) {
+  if (has_own_cache()) {
     t_cache->forks = forks_;
     t_cache->owner_thread = os::kernel_thread_id();
     mine = 1;

@@ -60,9 +60,8 @@ struct alignas(64) Span {
   std::uint16_t used;   // objects not free (invariant 2)
   std::uint16_t hint;   // no free object lies below it
   std::uint8_t bucket;  // which list of the central list links it
-  std::uint8_t node;    // NUMA node of the first user; 0 where there is one
   bool moved;           // large: its pages came by os::move_pages
-  std::uint8_t unused;
+  std::uint8_t unused[2];
   Span* next;  // list links, null at the ends
   Span* prev;
   std::uint64_t requested_bytes;  // large: what the program asked for; small: 0
