@@ -63,7 +63,7 @@ REAM_EXPORT void* calloc(std::size_t count, std::size_t each) noexcept {
 REAM_EXPORT void* realloc(void* p, std::size_t bytes) noexcept {
   if (p == nullptr) return malloc(bytes);
   if (bytes == 0) {
-    g_heap.free(p);
+    g_heap.reallocate_to_nothing(p);
     return nullptr;
   }
   return or_no_memory(g_heap.reallocate(p, bytes));

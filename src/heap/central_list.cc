@@ -95,11 +95,14 @@ void CentralList::set_aside(Span& span, Span*& emptied) noexcept {
 std::uint32_t CentralList::fetch(PageHeap& pages, ClassIndex c, std::uint8_t shard, Taken* out,
                                  std::uint32_t max) noexcept {
   std::uint32_t taken = 0;
+  std::uint32_t counted = 0;  // of these, in taken_
   lock_.lock();
   while (taken < max) {
     Span* span = fullest();
     if (span == nullptr) {
-      lock_.unlock();  // others may fetch and give while the page heap works
+      taken_ += taken - counted;
+      counted = taken;
+      lock_.unlock();  // others may fetch, give and fork while the page heap works
       span = pages.new_small_span(c, shard);
       lock_.lock();
       if (span == nullptr) break;
@@ -116,7 +119,7 @@ std::uint32_t CentralList::fetch(PageHeap& pages, ClassIndex c, std::uint8_t sha
     taken += got;
     relink_if_moved(*span);
   }
-  taken_ += taken;
+  taken_ += taken - counted;
   lock_.unlock();
   return taken;
 }

@@ -58,7 +58,7 @@ class alignas(kCacheLineBytes) CentralList {
   Bytes purge_sparse(std::uint32_t& spans) noexcept REAM_EXCLUDES(lock_);
 
   // True if another thread holds the lock at this moment: a hint to use another shard.
-  [[nodiscard]] bool busy() const noexcept { return lock_.is_locked(); }
+  [[nodiscard]] bool busy() const noexcept { return lock_.is_busy(); }
 
   [[nodiscard]] CentralStats stats() noexcept REAM_EXCLUDES(lock_);
   [[nodiscard]] os::Mutex& lock() noexcept REAM_TSA(lock_returned(lock_)) { return lock_; }

@@ -2,6 +2,9 @@
 // so the child's copy has no structure half changed; the child then frees the locks and takes over
 // what the caches of threads that do not exist any more hold.
 //
+// Handlers of libraries that registered before ream run while it holds the locks; it passes through
+// them, and finds every structure whole.
+//
 // What a thread had in its hands between a cache and a central list at that moment is lost to the
 // child: at most a batch of objects a thread.
 #include "heap/heap.h"
@@ -9,25 +12,26 @@
 namespace ream {
 
 void Heap::before_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
-  caches_.lock().lock();
+  caches_.lock().lock_for_fork();
   forking_shards_ = caches_.shards();
   for (unsigned s = 0; s < forking_shards_; ++s) {
-    for (CentralList& list : central_[s]) list.lock().lock_unranked();
+    for (CentralList& list : central_[s]) list.lock().lock_for_fork();
   }
-  page_heap_.lock().lock();
+  page_heap_.lock().lock_for_fork();
 }
 
 void Heap::after_fork_in_parent() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
-  page_heap_.lock().unlock();
+  page_heap_.lock().unlock_after_fork();
   for (unsigned s = 0; s < forking_shards_; ++s) {
-    for (CentralList& list : central_[s]) list.lock().unlock_unranked();
+    for (CentralList& list : central_[s]) list.lock().unlock_after_fork();
   }
-  caches_.lock().unlock();
+  caches_.lock().unlock_after_fork();
 }
 
 void Heap::after_fork_in_child() noexcept {
   after_fork_in_parent();
   page_heap_.after_fork_in_child();
+  large_cache_.after_fork_in_child();
   sparse_.after_fork_in_child();
   caches_.orphan_others();
 }

@@ -72,6 +72,9 @@ class Heap {
   // null.
   [[nodiscard]] void* reallocate(void* object, std::size_t bytes) noexcept;
 
+  // Frees a live object as a reallocation does: what else is passed is reported as such.
+  void reallocate_to_nothing(void* object) noexcept;
+
   // How much of a live object may be used. Anything else ends the program.
   [[nodiscard]] std::size_t usable_size(const void* object) noexcept;
 

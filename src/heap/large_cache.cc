@@ -70,6 +70,21 @@ Span* LargeCache::evict() noexcept {
   return nullptr;
 }
 
+void LargeCache::after_fork_in_child() noexcept {
+  for (Shard& shard : shards_) {
+    std::uint64_t bytes = 0;
+    std::uint32_t spans = 0;
+    for (const Slot& slot : shard.slots) {
+      const Span* span = slot.span.load(std::memory_order_relaxed);
+      if (span == nullptr) continue;
+      bytes += span->bytes();
+      ++spans;
+    }
+    shard.bytes.store(bytes, std::memory_order_relaxed);
+    shard.spans.store(spans, std::memory_order_relaxed);
+  }
+}
+
 LargeCache::Stats LargeCache::stats() const noexcept {
   Stats sum;
   for (const Shard& shard : shards_) {

@@ -44,6 +44,10 @@ class LargeCache {
   // Takes out any one span; null when there is none.
   [[nodiscard]] Span* evict() noexcept;
 
+  // In the child of a fork: counts anew what the slots hold. A thread that does not exist any more
+  // may have stopped between a slot and its counters; the span in its hands is lost to the child.
+  void after_fork_in_child() noexcept;
+
   struct Stats {
     std::uint64_t spans = 0;
     Bytes bytes{};

@@ -72,6 +72,11 @@ void* Heap::reallocate(void* address, std::size_t bytes) noexcept {
   return bytes <= usable ? address : nullptr;  // programs do not expect that shrinking fails
 }
 
+void Heap::reallocate_to_nothing(void* object) noexcept {
+  static_cast<void>(live_object(page_heap_, object, kReallocTexts));
+  free(object);
+}
+
 void* Heap::reallocate_large(const LiveObject& object, std::size_t bytes) noexcept {
   if (bytes > PageHeap::kMaxObjectBytes) return nullptr;
   if (page_heap_.resize_in_place(*object.span, Bytes(bytes))) return object.address;

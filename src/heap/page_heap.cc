@@ -10,30 +10,46 @@ namespace ream {
 
 using page::Allocation;
 
-PageHeap::Run PageHeap::find_run(Pages pages, Pages align, DirtyRuns* dirty) noexcept {
+PageHeap::Run PageHeap::find_run(Pages pages, const Where& where, DirtyRuns* dirty) noexcept {
   for (std::size_t i = 0; i < kWindows; ++i) {
     if (!ready_[i]) continue;
     WindowAlloc& window = windows_[i];
-    if (dirty == nullptr) {
-      const Allocation got = window.alloc(pages, align);
-      if (got) return {got.base, got.scavenged == bytes_of(pages)};
-      continue;
+    Allocation got;
+    if (dirty == nullptr && where.room == Pages()) {
+      got = window.alloc(pages, where.align);
+      if (!got) continue;
+    } else {
+      // In two steps, since allocating forgets which pages were given back.
+      const page::Place place = window.find_aligned(pages + where.room, where.align);
+      if (!place) continue;
+      if (dirty != nullptr) {
+        window.for_each_unscavenged(place.base, pages, [dirty](Addr run, Pages n) noexcept {
+          dirty->add(run, bytes_of(n));
+        });
+      }
+      got = window.alloc_range(place.base, pages);
+      REAM_CHECK(got);
     }
-    // In two steps, since allocating forgets which pages were given back.
-    const page::Place place = window.find_aligned(pages, align);
-    if (!place) continue;
-    window.for_each_unscavenged(
-        place.base, pages, [dirty](Addr run, Pages n) noexcept { dirty->add(run, bytes_of(n)); });
-    const Allocation got = window.alloc_range(place.base, pages);
-    REAM_CHECK(got);
-    return {place.base, dirty->count() == 0};
+    if (window.scavenge_shape().physical_page > 1) note_backed_neighbours(window, got.base, pages);
+    return {got.base, got.scavenged == bytes_of(pages)};
   }
   return {};
 }
 
-PageHeap::Run PageHeap::allocate_run(Pages pages, Pages align, DirtyRuns* dirty) noexcept {
-  Run run = find_run(pages, align, dirty);
-  if (run.base == Addr() && grow(pages, align)) run = find_run(pages, align, dirty);
+void PageHeap::note_backed_neighbours(WindowAlloc& window, Addr base, Pages pages) noexcept {
+  const std::uint64_t os_page = window.scavenge_shape().physical_page * kPageBytes;
+  const Addr end = base + bytes_of(pages);
+  const Addr first(round_down(base.n, os_page));
+  const Addr last(round_up(end.n, os_page));
+  window.mark_backed(first, Pages((base - first).n >> kPageShift));
+  window.mark_backed(end, Pages((last - end).n >> kPageShift));
+}
+
+PageHeap::Run PageHeap::allocate_run(Pages pages, const Where& where, DirtyRuns* dirty) noexcept {
+  Run run = find_run(pages, where, dirty);
+  if (run.base == Addr() && grow(pages + where.room, where.align)) {
+    run = find_run(pages, where, dirty);
+  }
   if (run.base == Addr()) return {};
   in_use_ += pages;
   counts_.peak_in_use = std::max(counts_.peak_in_use, bytes_of(in_use_));
@@ -61,7 +77,7 @@ Span* PageHeap::new_small_span(ClassIndex c, std::uint8_t shard) noexcept {
   os::MutexLock hold(lock_);
   Span* span = new_span_metadata(k.objects);
   if (span == nullptr) return nullptr;
-  const Run run = allocate_run(Pages(k.span_pages), 1_pages, nullptr);
+  const Run run = allocate_run(Pages(k.span_pages), {}, nullptr);
   if (run.base == Addr()) {
     free_span_metadata(*span, k.objects);
     return nullptr;

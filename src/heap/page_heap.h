@@ -96,7 +96,9 @@ class PageHeap {
   template <class Visit>
   void for_each_large(Visit visit) noexcept REAM_EXCLUDES(lock_) {
     os::MutexLock hold(lock_);
-    for (const Span* s = large_; s != nullptr; s = s->next) visit(*s);
+    for (const Span* s = large_; s != nullptr; s = s->next) {
+      if (load_state(s->states()[0]) == kLive) visit(*s);  // not those that LargeCache keeps
+    }
   }
 
   [[nodiscard]] PageHeapStats stats() noexcept REAM_EXCLUDES(lock_);
@@ -135,10 +137,19 @@ class PageHeap {
     bool zero;  // all of it reads as zero
   };
 
+  // What is asked of a run's place.
+  struct Where {
+    Pages align{1};
+    Pages room{};  // free pages behind it
+  };
+
   // With `dirty`, notes there what of the run may not read as zero.
-  [[nodiscard]] Run allocate_run(Pages pages, Pages align, DirtyRuns* dirty) noexcept
+  [[nodiscard]] Run allocate_run(Pages pages, const Where& where, DirtyRuns* dirty) noexcept
       REAM_REQUIRES(lock_);
-  [[nodiscard]] Run find_run(Pages pages, Pages align, DirtyRuns* dirty) noexcept
+  [[nodiscard]] Run find_run(Pages pages, const Where& where, DirtyRuns* dirty) noexcept
+      REAM_REQUIRES(lock_);
+  // Where an OS page is several pages: what shares one with pages in use is resident too.
+  void note_backed_neighbours(WindowAlloc& window, Addr base, Pages pages) noexcept
       REAM_REQUIRES(lock_);
   void free_run(Addr base, Pages pages) noexcept REAM_REQUIRES(lock_);
 
@@ -158,7 +169,7 @@ class PageHeap {
 
   [[nodiscard]] Span* new_span_metadata(std::size_t objects) noexcept REAM_REQUIRES(lock_);
   void free_span_metadata(Span& span, std::size_t objects) noexcept REAM_REQUIRES(lock_);
-  [[nodiscard]] Span* new_large_span_locked(Pages pages, Pages align, Bytes requested,
+  [[nodiscard]] Span* new_large_span_locked(Pages pages, const Where& where, Bytes requested,
                                             DirtyRuns* dirty) noexcept REAM_REQUIRES(lock_);
   void free_span_locked(Span& span) noexcept REAM_REQUIRES(lock_);
   bool resize_locked(Span& span, Pages want) noexcept REAM_REQUIRES(lock_);

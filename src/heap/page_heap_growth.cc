@@ -13,7 +13,8 @@ namespace {
 constexpr Addr kFirstAddress{0x00c0'0000'0000};
 constexpr Bytes kChunkBytes = 4_MiB;
 constexpr Bytes kMaxGrowth = 64_MiB;  // beyond what a request needs
-constexpr int kGrowthAttempts = 8;    // holes tried before the OS may choose
+constexpr Bytes kMaxSkipping{std::uint64_t{1} << (page::HeapWindow::kAddressBits - 1)};
+constexpr int kGrowthAttempts = 8;  // holes tried before the OS may choose
 
 // Purging works in whole OS pages, and leaves free huge pages whole where they are smaller than
 // chunks.
@@ -42,6 +43,7 @@ bool PageHeap::grow_by(Bytes bytes, Bytes align) noexcept {
     os::release(base, bytes);
     return false;
   }
+  if (base >= next_) next_ = base + bytes;
   ++counts_.grows;
   counts_.grown += bytes;
   return true;
@@ -51,10 +53,11 @@ Addr PageHeap::map_somewhere(Bytes bytes, Bytes align) noexcept {
   if (next_ == Addr()) next_ = kFirstAddress;
   Addr hint(round_up(next_.n, align.n));
   for (int attempt = 0; attempt < kGrowthAttempts && hint != Addr(); ++attempt) {
-    if (os::map_at(hint, bytes) == hint) {
-      next_ = hint + bytes;
-      return hint;
+    // No growth lies in two windows. One of most of a window is not worth a new one.
+    if (window_of(hint) != window_of(hint + bytes - 1_B) && bytes <= kMaxSkipping) {
+      hint = Addr(window_of(hint + bytes) << page::HeapWindow::kAddressBits);
     }
+    if (os::map_at(hint, bytes) == hint) return hint;
     const Addr hole = os::find_unmapped(bytes, align, hint);
     if (hole == hint) break;  // it is free, and the system still refuses: a limit, not a neighbour
     hint = hole;

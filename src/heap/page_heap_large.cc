@@ -36,11 +36,11 @@ void PageHeap::renew_if_moved(const Span& span, Addr base, Bytes bytes) noexcept
   if (first < last) static_cast<void>(os::renew(first, last - first));
 }
 
-Span* PageHeap::new_large_span_locked(Pages pages, Pages align, Bytes requested,
+Span* PageHeap::new_large_span_locked(Pages pages, const Where& where, Bytes requested,
                                       DirtyRuns* dirty) noexcept {
   Span* span = new_span_metadata(1);
   if (span == nullptr) return nullptr;
-  const Run run = allocate_run(pages, align, dirty);
+  const Run run = allocate_run(pages, where, dirty);
   if (run.base == Addr()) {
     free_span_metadata(*span, 1);
     return nullptr;
@@ -58,7 +58,7 @@ Span* PageHeap::new_large_span(Bytes bytes, Bytes alignment, bool zeroed) noexce
   Span* span = nullptr;
   {
     os::MutexLock hold(lock_);
-    span = new_large_span_locked(pages_for(bytes), pages_for(alignment), bytes,
+    span = new_large_span_locked(pages_for(bytes), {.align = pages_for(alignment)}, bytes,
                                  zeroed ? &dirty : nullptr);
   }
   if (span != nullptr) dirty.clear();
@@ -128,10 +128,9 @@ Span* PageHeap::move_pages(Span& span, Bytes bytes, Bytes room) noexcept {
   {
     os::MutexLock hold(lock_);
     if (moved_spans_ >= kMaxMovedSpans) return nullptr;
-    to = new_large_span_locked(want + pages_for(room), align, bytes, nullptr);
-    if (to == nullptr) to = new_large_span_locked(want, align, bytes, nullptr);
+    to = new_large_span_locked(want, {align, pages_for(room)}, bytes, nullptr);
+    if (to == nullptr) to = new_large_span_locked(want, {align}, bytes, nullptr);
     if (to == nullptr) return nullptr;
-    resize_locked(*to, want);
     to->moved = true;
     ++moved_spans_;
   }

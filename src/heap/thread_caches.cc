@@ -256,10 +256,14 @@ void ThreadCaches::orphan_others() noexcept {
 
 // An orphan's thread was stopped anywhere: an entry may be live already though still in its array
 // (malloc had not returned), or cached and in no array (that object is lost to the child), or in it
-// twice (give_bottom was shifting). The first kind is taken back, of the last kind one is kept.
-void ThreadCaches::repair(Bin& bin) noexcept {
+// twice, or half of two (give_bottom was shifting). The first kind is taken back, of the second to
+// last kind one is kept, the last is dropped.
+void ThreadCaches::repair(const PageMap& map, Bin& bin) noexcept {
   Taken* top = bin.base;
   for (const Taken* entry = bin.base; entry != bin.top; ++entry) {
+    Span* span = map.span_for_first_page(Addr(entry->object).n);
+    if (span == nullptr || &span->states()[span->index_of(Addr(entry->object).n)] != entry->state)
+      continue;
     if (load_state(*entry->state) == kSeen) continue;
     store_state(*entry->state, kSeen);
     *top++ = *entry;
@@ -280,7 +284,7 @@ void ThreadCaches::adopt_orphan(Heap& heap) noexcept {
     orphan->forks = forks_;  // this thread's now
     __atomic_store_n(&orphans_, orphans_ - 1, __ATOMIC_RELAXED);
   }
-  for (Bin& bin : orphan->bins) repair(bin);
+  for (Bin& bin : orphan->bins) repair(heap.page_heap().map(), bin);
   destroy(heap, *orphan);
 }
 

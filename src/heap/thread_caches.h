@@ -13,6 +13,7 @@
 #include "heap/thread_cache.h"
 #include "os/mutex.h"
 #include "span/meta_pool.h"
+#include "span/page_map.h"
 
 namespace ream {
 
@@ -73,7 +74,7 @@ class ThreadCaches {
   void give_bottom(Heap& heap, Bin& bin, std::uint32_t count) noexcept;
   void trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t moved_bytes) noexcept;
   void destroy(Heap& heap, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
-  static void repair(Bin& bin) noexcept;
+  static void repair(const PageMap& map, Bin& bin) noexcept;
   void adopt_orphan(Heap& heap) noexcept REAM_EXCLUDES(lock_);
 
   os::Mutex lock_{rank::kThreadCaches};

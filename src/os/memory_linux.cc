@@ -1,5 +1,6 @@
-// Page states on Linux. Reserved is PROT_NONE + NORESERVE, committed is read-write private
-// anonymous memory. libc's wrappers are used rather than raw system calls so that sanitizers see
+// Page states on Linux. Reserved is PROT_NONE, committed is read-write private anonymous memory. No
+// MAP_NORESERVE: it is for the kernel's policy to refuse what the machine cannot have. libc's
+// wrappers are used rather than raw system calls so that sanitizers see
 // the mappings.
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -15,7 +16,7 @@
 namespace ream::os {
 namespace {
 
-constexpr int kMapFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+constexpr int kMapFlags = MAP_PRIVATE | MAP_ANONYMOUS;
 
 Addr map(Addr hint, Bytes bytes, int protection, int extra_flags) noexcept {
   void* p = ::mmap(hint.ptr(), bytes.n, protection, kMapFlags | extra_flags, -1, 0);

@@ -8,9 +8,11 @@
 // Thread safety: all. A Mutex is constant-initialised, trivially destructible and 8 bytes; it must
 // not move while anyone may hold it. Not recursive. unlock() is the last access to the Mutex by its
 // owner, save for the wake-up by address, so memory that holds it may be unmapped only when no
-// thread is in it. Fork: a lock held at fork stays locked in the child. Either the forking thread
-// holds it (taken in the prepare handler) and the child unlocks or reinitializes it, or it must be
-// reinitialized.
+// thread is in it. Fork: a lock held at fork stays locked in the child, so either the forking
+// thread holds it, from the prepare handler to those of the parent and of the child
+// (lock_for_fork), or the child must reinitialize it. Between these handlers others run, of
+// libraries that registered theirs earlier: the forking thread passes through the locks it holds
+// for the fork.
 #pragma once
 
 #include <atomic>
@@ -53,7 +55,8 @@ class REAM_CAPABILITY("mutex") Mutex {
     if constexpr (kDebug) check_rank();
     std::uint32_t expected = kFree;
     if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
-                                        std::memory_order_relaxed)) {
+                                        std::memory_order_relaxed) &&
+        !passes()) {
       return false;
     }
     if constexpr (kDebug) push_rank();
@@ -62,25 +65,27 @@ class REAM_CAPABILITY("mutex") Mutex {
 
   void unlock() noexcept REAM_RELEASE() {
     if constexpr (kDebug) pop_rank();
-    if (state_.exchange(kFree, std::memory_order_release) == kContended) [[unlikely]]
-      futex_wake(&state_, 1);
+    if (__atomic_load_n(&held_for_fork_, __ATOMIC_RELAXED)) [[unlikely]]
+      return;  // only the forking thread gets here meanwhile
+    release();
   }
 
-  // For fork, which holds many locks of one rank: no order is checked.
-  void lock_unranked() noexcept REAM_ACQUIRE() {
-    std::uint32_t expected = kFree;
-    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
-                                        std::memory_order_relaxed)) {
-      lock_slow();
-    }
-  }
-  void unlock_unranked() noexcept REAM_RELEASE() {
-    if (state_.exchange(kFree, std::memory_order_release) == kContended) futex_wake(&state_, 1);
+  // What the forking thread holds from prepare on. It may hold many of one rank: no order is
+  // checked. Until unlock_after_fork(), lock() and unlock() by this thread do nothing.
+  // REQUIRES: every thread that forks begins with the same lock, so one forks at a time.
+  void lock_for_fork() noexcept REAM_ACQUIRE();
+  void unlock_after_fork() noexcept REAM_RELEASE() {
+    __atomic_store_n(&held_for_fork_, false, __ATOMIC_RELAXED);
+    release();
   }
 
   // In the only thread of a fork's child: free, whoever held it in the parent.
   void reinitialize() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS;
 
+  // A hint: some thread holds it, and this one would have to wait.
+  [[nodiscard]] bool is_busy() const noexcept {
+    return state_.load(std::memory_order_relaxed) != kFree && !passes();
+  }
   // For assertions: some thread holds it.
   [[nodiscard]] bool is_locked() const noexcept {
     return state_.load(std::memory_order_relaxed) != kFree;
@@ -92,12 +97,19 @@ class REAM_CAPABILITY("mutex") Mutex {
   static constexpr std::uint32_t kContended = 2;  // held, and a thread may wait: unlock wakes one
 
   REAM_COLD void lock_slow() noexcept;
+  void release() noexcept {
+    if (state_.exchange(kFree, std::memory_order_release) == kContended) [[unlikely]]
+      futex_wake(&state_, 1);
+  }
+  // This thread holds it for its fork.
+  [[nodiscard]] bool passes() const noexcept;
   void check_rank() const noexcept;
   void push_rank() const noexcept;
   void pop_rank() const noexcept;
 
   std::atomic<std::uint32_t> state_{kFree};
   const LockRank rank_;
+  bool held_for_fork_ = false;  // changes while held; others may look at any time (atomic)
 };
 
 static_assert(sizeof(Mutex) == 8);

@@ -39,7 +39,27 @@ struct HeldRanks {
 };
 [[gnu::tls_model("initial-exec"), maybe_unused]] thread_local constinit HeldRanks t_held{};
 
+// The thread that forks or forked last, by an address of its own: the child's only thread has the
+// same.
+std::atomic<const void*> g_forking{nullptr};
+[[gnu::tls_model("initial-exec")]] thread_local constinit char t_self = 0;
+
 }  // namespace
+
+void Mutex::lock_for_fork() noexcept {
+  std::uint32_t expected = kFree;
+  if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
+                                      std::memory_order_relaxed)) {
+    lock_slow();
+  }
+  g_forking.store(&t_self, std::memory_order_relaxed);
+  __atomic_store_n(&held_for_fork_, true, __ATOMIC_RELEASE);
+}
+
+bool Mutex::passes() const noexcept {
+  return __atomic_load_n(&held_for_fork_, __ATOMIC_ACQUIRE) &&
+         g_forking.load(std::memory_order_relaxed) == &t_self;
+}
 
 void futex_wait(const std::atomic<std::uint32_t>* word, std::uint32_t expected) noexcept {
   const ErrnoKeeper keep;
@@ -64,6 +84,7 @@ void futex_wake(const std::atomic<std::uint32_t>* word, unsigned count) noexcept
 // thread that has slept takes the lock as kContended, since it cannot know whether others still
 // wait.
 void Mutex::lock_slow() noexcept {
+  if (passes()) return;
   for (unsigned spin = 0; spin < kSpins; ++spin) {
     std::uint32_t state = state_.load(std::memory_order_relaxed);
     if (state == kContended) break;
@@ -81,6 +102,7 @@ void Mutex::reinitialize() noexcept {
   if constexpr (kDebug) {
     if (is_locked()) pop_rank();  // if this thread is the holder; else its rank is not in the list
   }
+  __atomic_store_n(&held_for_fork_, false, __ATOMIC_RELAXED);
   state_.store(kFree, std::memory_order_release);
 }
 

@@ -85,6 +85,14 @@ struct alignas(kCacheLineBytes) Chunk {
     return changed;
   }
 
+  // Marks pages [i, i + n) as having memory behind them. Returns how many had not before.
+  unsigned mark_backed(unsigned i, unsigned n) noexcept {
+    const unsigned changed = n - popcount_range(backed, i, n);
+    set_range(backed, i, n);
+    backed_pages = static_cast<std::uint16_t>(backed_pages + changed);
+    return changed;
+  }
+
   // Sends freed pages of a leased chunk to the lessee. Returns those that were sent before.
   std::uint64_t add_returned(unsigned w, std::uint64_t pages) noexcept {
     return std::atomic_ref<std::uint64_t>(returned[w]).fetch_or(pages) & pages;

@@ -108,8 +108,12 @@ class PageAlloc {
 
   // ---- Allocation ----------------------------------------------------------------------------
 
-  // The lowest run of n free pages whose base is a multiple of `align` pages. Not ok when there is
-  // none, or n is 0, or align is no power of two up to kMaxAlignPages.
+  static constexpr unsigned kAlignedPasses = 16;
+
+  // The lowest run of n free pages whose base is a multiple of `align` pages. Where more than
+  // kAlignedPasses lower runs are long enough but hold no aligned one, it may be a higher one: the
+  // lowest in a run of n + align - 1, if there is such a run. Not ok when no aligned run is free,
+  // or n is 0, or align is no power of two up to kMaxAlignPages.
   [[nodiscard]] Allocation alloc(Pages n, Pages align = Pages(1)) noexcept;
   [[nodiscard]] Allocation alloc_aligned(Pages n, Pages align) noexcept { return alloc(n, align); }
   // Exactly these pages, if all are grown and free.
@@ -131,7 +135,8 @@ class PageAlloc {
 
   // At most PageSearch<G>::kMaxVisits summaries and one chunk.
   [[nodiscard]] Place find(Pages n) noexcept;
-  // As find(), once for every free run of n pages that lies below the answer and is not aligned.
+  // What alloc would take. Costs a find() for each free run of n pages below the answer that is not
+  // aligned: at most kAlignedPasses + 1 if there is a run of n + align - 1 pages.
   [[nodiscard]] Place find_aligned(Pages n, Pages align) noexcept;
   // The highest run of n free pages within [lo, hi), which is cut to the window.
   [[nodiscard]] Place find_highest(Pages n, Addr lo, Addr hi) noexcept;
@@ -190,6 +195,9 @@ class PageAlloc {
   // Marks free pages as scavenged that the owner has purged itself. False, and unchanged, unless
   // all are free.
   [[nodiscard]] bool mark_scavenged(Addr base, Pages n) noexcept;
+  // Marks those pages of a grown range that are free as backed by memory, as they are where an OS
+  // page is several pages and one of them was touched. Pages in use or leased are passed over.
+  void mark_backed(Addr base, Pages n) noexcept;
 
   // ---- Questions -----------------------------------------------------------------------------
 

@@ -73,17 +73,27 @@ void PageAlloc<G>::note_search(const PageSearch<G>& search) noexcept {
 }
 
 // Each pass either lands on an aligned page or proves that no run begins between the aligned page
-// it asked for and the run it got.
+// it asked for and the run it got. A heap full of short misaligned holes would cost a pass for
+// each: after some the search is for a run so long that it holds an aligned one. If there is none,
+// the passes go on.
 template <class G>
 typename PageAlloc<G>::Found PageAlloc<G>::place_aligned(std::uint64_t n,
                                                          std::uint64_t align) noexcept {
+  const auto first_from = [this](std::uint64_t pages, PageIndex from) noexcept {
+    PageSearch<G> search(tree_, chunks_);
+    const Found at = search.first(pages, from);
+    note_search(search);
+    return at;
+  };
   Found at = place(n);
-  while (at && !is_aligned(at.page.n, align)) {
+  for (unsigned pass = 1; at && !is_aligned(at.page.n, align); ++pass) {
     const PageIndex next{round_up(at.page.n, align)};
     if (next.n >= G::kTotalPages) return {};
-    PageSearch<G> search(tree_, chunks_);
-    at = search.first(n, next);
-    note_search(search);
+    if (pass == kAlignedPasses) {
+      const Found longer = first_from(n + align - 1, next);
+      if (longer) return {PageIndex{round_up(longer.page.n, align)}, true};
+    }
+    at = first_from(n, next);
   }
   return at;
 }

@@ -114,4 +114,17 @@ bool PageAlloc<G>::mark_scavenged(Addr base, Pages n) noexcept {
   return true;
 }
 
+template <class G>
+void PageAlloc<G>::mark_backed(Addr base, Pages n) noexcept {
+  const PageRange r = to_pages(base, n);
+  if (!r.ok || !is_grown(r.first, r.pages)) return;
+  for_each_part(r.first, r.pages, [&](ChunkIndex c, unsigned i, unsigned part) noexcept {
+    Chunk& chunk = chunks_.at(c);
+    if (chunk.is_leased()) return;
+    const unsigned added = chunk.mark_backed(i, part);
+    unscavenged_ += Pages(added);
+    if (added > 0) mark_candidate(c, chunk);
+  });
+}
+
 }  // namespace ream::page

@@ -1,10 +1,12 @@
 // malloc, calloc, free, free_sized, free_aligned_sized and malloc_usable_size.
 #include <dlfcn.h>
 #include <malloc.h>
+#include <sys/sysinfo.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <set>
 #include <thread>
 #include <vector>
@@ -55,6 +57,28 @@ TEST(Allocation, AllNamesAreReams) {
     ASSERT_NE(0, dladdr(name, &info));
     EXPECT_EQ(known.dli_fbase, info.dli_fbase) << info.dli_fname << " " << info.dli_sname;
   }
+}
+
+// As with libc's malloc: what the kernel's policy refuses is null, not a promise that ends in the
+// process being killed.
+TEST(Allocation, MoreThanTheMachineHasIsRefused) {
+  std::ifstream policy("/proc/sys/vm/overcommit_memory");
+  int mode = 1;
+  policy >> mode;
+  if (mode == 1) GTEST_SKIP() << "the kernel refuses nothing";
+  struct sysinfo machine{};
+  ASSERT_EQ(0, sysinfo(&machine));
+  const std::size_t all =
+      (machine.totalram + machine.totalswap) * std::size_t{machine.mem_unit} + (1ULL << 32);
+  errno = 0;
+  EXPECT_EQ(hide(std::malloc(all)), nullptr);
+  EXPECT_EQ(errno, ENOMEM);
+  void* p = hide(std::malloc(1 << 20));
+  ASSERT_NE(p, nullptr);
+  errno = 0;
+  EXPECT_EQ(hide(std::realloc(p, all)), nullptr);
+  EXPECT_EQ(errno, ENOMEM);
+  std::free(p);
 }
 
 TEST(Allocation, EverySizeIsUsableAlignedAndDistinct) {

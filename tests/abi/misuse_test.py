@@ -23,8 +23,7 @@ def other(function):
             "foreign": f"{function} of a foreign pointer"}
 
 
-# realloc to 0 bytes is a free, and speaks as one.
-WHAT = {"free": FREE, "delete": FREE, "realloc": other("realloc"), "realloc_zero": FREE,
+WHAT = {"free": FREE, "delete": FREE, "realloc": other("realloc"), "realloc_zero": other("realloc"),
         "malloc_usable_size": other("malloc_usable_size")}
 
 # real size, size said, whether it must die: only where the real block cannot hold the size said.

@@ -22,15 +22,17 @@ class Foreign {
   explicit Foreign(Addr at, Bytes bytes = 64_KiB) : bytes_(bytes) {
     p_ = ::mmap(at.ptr(), bytes.n, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    Stamps::write(p_, bytes_.n, 1234);
+    if (bytes_ <= kStamped) Stamps::write(p_, bytes_.n, 1234);
   }
   ~Foreign() { ::munmap(p_, bytes_.n); }
   Foreign(const Foreign&) = delete;
   Foreign& operator=(const Foreign&) = delete;
 
-  bool untouched() const { return Stamps::hold(p_, bytes_.n, 1234); }
+  bool untouched() const { return bytes_ <= kStamped && Stamps::hold(p_, bytes_.n, 1234); }
 
  private:
+  static constexpr Bytes kStamped = 1_GiB;
+
   void* p_;
   Bytes bytes_;
 };
@@ -65,6 +67,22 @@ TEST_P(PageHeapGrowthTest, ManyForeignMappingsInTheWayAreLeftBehind) {
   }
   for (const auto& other : others) EXPECT_TRUE(other->untouched());
   EXPECT_TRUE(heap->is_valid());
+}
+
+TEST_P(PageHeapGrowthTest, NoGrowthLiesInTwoWindows) {
+  // All but the last 100 MiB of the first window is another's; what does not fit into these is at
+  // the next window's begin.
+  const std::uint64_t first = large(4_MiB).base;
+  const Addr border(std::uint64_t{1} << page::HeapWindow::kAddressBits);
+  const Addr begin(first + (64 << 20));
+  const Foreign other(begin, border - 100_MiB - begin);
+  Span& low = large(90_MiB);
+  Span& high = large(90_MiB);
+  EXPECT_LT(Addr(low.base), border);
+  EXPECT_GE(Addr(high.base), border);
+  EXPECT_TRUE(heap->is_valid());
+  Span& next = large(90_MiB);
+  EXPECT_GE(Addr(next.base), border);
 }
 
 TEST_P(PageHeapGrowthTest, OutOfAddressSpaceIsNullAndNothingIsLost) {

@@ -1,6 +1,7 @@
 // What the page heap gives back to the OS: all on demand, and what exceeds its pace by itself.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "heap/options.h"
@@ -35,6 +36,22 @@ TEST_P(PageHeapPurgeTest, AllThatIsFreeReadsAsZeroAfterwards) {
   EXPECT_EQ(std::memcmp(kept, kept + 1, live.bytes() - 1), 0);
   EXPECT_TRUE(heap->is_valid());
   EXPECT_EQ(heap->purge_all(), Bytes());
+}
+
+// An OS page is resident as a whole once a part of it was touched, and goes back as a whole.
+TEST_P(PageHeapPurgeTest, ASmallObjectsWholeOsPageGoesBack) {
+  Span& whole = large(1_MiB);
+  const Addr base(whole.base);
+  fill(whole);
+  heap->free_span(whole);
+  EXPECT_EQ(heap->purge_all(), 1_MiB);
+  Span& little = large(Bytes(kPageBytes));
+  EXPECT_EQ(Addr(little.base), base);
+  fill(little);
+  EXPECT_TRUE(heap->is_valid());
+  heap->free_span(little);
+  EXPECT_EQ(heap->purge_all(), std::max(GetParam(), Bytes(kPageBytes)));
+  EXPECT_EQ(fake_os::resident_bytes(base, 1_MiB), Bytes());
 }
 
 TEST_P(PageHeapPurgeTest, ZeroedObjectsOnDirtyMemoryReadAsZero) {

@@ -142,6 +142,47 @@ TEST(MutexTest, ForkChildReinitializes) {
   mutex.unlock();
 }
 
+TEST(MutexTest, TheForkingThreadPassesThroughItsLocks) {
+  Mutex first(kLow), second(kHigh);
+  first.lock_for_fork();
+  second.lock_for_fork();
+  for (unsigned i = 0; i < 2; ++i) {  // in any order, again and again
+    second.lock();
+    second.unlock();
+    first.lock();
+    ASSERT_TRUE(second.try_lock());
+    second.unlock();
+    first.unlock();
+  }
+  EXPECT_TRUE(second.is_locked());
+  EXPECT_FALSE(second.is_busy());
+  in_thread([&] {
+    EXPECT_FALSE(first.try_lock());
+    EXPECT_TRUE(first.is_busy());
+  });
+  EXPECT_EQ(exit_of_child([&] {
+              second.lock();  // the child's thread is the one that forked
+              second.unlock();
+              second.unlock_after_fork();
+              first.unlock_after_fork();
+              if (second.is_locked() || first.is_locked()) return 1;
+              const MutexLock hold(first);
+              return first.is_busy() ? 0 : 2;
+            }),
+            0);
+  std::atomic<bool> got{false};
+  std::thread waiter([&] {
+    const MutexLock hold(second);
+    got.store(true);
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_FALSE(got.load());
+  second.unlock_after_fork();
+  first.unlock_after_fork();
+  waiter.join();
+  EXPECT_TRUE(got.load());
+}
+
 TEST(MutexTest, RanksInOrderAreFine) {
   Mutex low(kLow), high(kHigh), unranked, another;
   for (unsigned i = 0; i < 3; ++i) {

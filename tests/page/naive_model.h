@@ -53,17 +53,32 @@ class NaiveModel {
     return true;
   }
 
-  // Lowest run of n free pages at a multiple of align that begins at or above `from`.
-  [[nodiscard]] std::optional<std::uint64_t> find(std::uint64_t n, std::uint64_t align = 1,
-                                                  std::uint64_t from = 0) const {
+  // Lowest run of n free pages that begins at or above `from`.
+  [[nodiscard]] std::optional<std::uint64_t> find(std::uint64_t n, std::uint64_t from = 0) const {
     for (const Segment& s : segments_) {
       std::uint64_t run = 0;  // free pages that end at i, none below `from`
       for (std::uint64_t i = 0; i < s.pages.size(); ++i) {
         run = s.pages[i] == kInUse || s.first + i < from ? 0 : run + 1;
-        if (run >= n && (s.first + i + 1 - n) % align == 0) return s.first + i + 1 - n;
+        if (run >= n) return s.first + i + 1 - n;
       }
     }
     return std::nullopt;
+  }
+
+  // Lowest one at a multiple of align; after `passes` lower runs that hold none, the lowest in a
+  // run of n + align - 1, if there is one.
+  [[nodiscard]] std::optional<std::uint64_t> find_aligned(std::uint64_t n, std::uint64_t align,
+                                                          unsigned passes) const {
+    const auto up = [align](std::uint64_t page) { return (page + align - 1) / align * align; };
+    auto page = find(n);
+    for (unsigned pass = 1; page && *page % align != 0; ++pass) {
+      const std::uint64_t next = up(*page);
+      if (pass == passes) {
+        if (const auto longer = find(n + align - 1, next)) return up(*longer);
+      }
+      page = find(n, next);
+    }
+    return page;
   }
 
   // Highest run of n free pages within [lo, hi).
@@ -81,7 +96,8 @@ class NaiveModel {
   }
 
   std::optional<Taken> alloc(std::uint64_t n, std::uint64_t align = 1) {
-    const auto page = n == 0 ? std::nullopt : find(n, align);
+    const auto page =
+        n == 0 ? std::nullopt : find_aligned(n, align, PageAlloc<Go48>::kAlignedPasses);
     if (!page) return std::nullopt;
     return alloc_range(*page, n);
   }
@@ -92,6 +108,16 @@ class NaiveModel {
     const auto scavenged = static_cast<std::uint64_t>(std::count(p, p + n, kScavenged));
     std::fill(p, p + n, kInUse);
     return Taken{page, scavenged};
+  }
+
+  void mark_backed(std::uint64_t page, std::uint64_t n) {
+    State* p = pages(page, n);
+    if (p == nullptr) return;
+    for (State* at = p; at != p + n; ++at) {
+      if (*at != kScavenged) continue;
+      *at = kFree;
+      candidates_.insert((page + static_cast<std::uint64_t>(at - p)) / kChunkPages);
+    }
   }
 
   bool free(std::uint64_t page, std::uint64_t n, bool candidate = true) {

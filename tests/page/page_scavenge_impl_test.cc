@@ -44,6 +44,28 @@ TEST(Scavenge, QuietFreesAreNotLookedAt) {
   EXPECT_EQ(heap.scavenge(100), 5u);
 }
 
+TEST(Scavenge, NeighboursMarkedAsBackedGoBackWithTheirOsPage) {
+  Heap heap;
+  heap.set_shape({4, 0});
+  heap.grow(kFirst, 2 * kChunkPages);
+  ASSERT_TRUE(heap.alloc(1));
+  const auto mark = [&](std::uint64_t page, std::uint64_t n) {
+    heap.heap->mark_backed(heap.addr(page), Pages(n));
+    heap.model.mark_backed(page, n);
+  };
+  mark(kFirst, 4);  // the page in use is passed over
+  EXPECT_EQ(heap.heap->unscavenged_free_pages(), Pages(3));
+  mark(kFirst + kChunkPages - 2, 4);
+  mark(kFirst + 2 * kChunkPages, 1);  // not grown: nothing happens
+  mark(kFirst, 0);
+  EXPECT_EQ(heap.heap->unscavenged_free_pages(), Pages(7));
+  EXPECT_TRUE(heap.same_state());
+  EXPECT_EQ(heap.scavenge(100), 0u);  // no whole OS page
+  heap.free(kFirst, 1);
+  EXPECT_EQ(heap.scavenge(100), 4u);
+  EXPECT_TRUE(heap.same_state());
+}
+
 TEST(Scavenge, StopsAtTheDeadline) {
   Heap heap;
   heap.grow(kFirst, 4 * kChunkPages);

@@ -72,6 +72,32 @@ TEST(PageSearch, RunsOverSeveralRootEntries) {
   EXPECT_EQ(h.find_aligned(Pages(kRootEntry), Pages(kRootEntry)).base, heap.addr(7 * kRootEntry));
 }
 
+TEST(PageSearch, MisalignedHolesDoNotCostASearchEach) {
+  test::TwinHeap<Go48> heap;
+  auto& h = *heap.heap;
+  constexpr std::uint64_t kFirst = 1ULL << 22;
+  heap.grow(kFirst, 64 * kChunkPages);
+  // Of 8 pages the lowest, which is the aligned one, is in use.
+  for (std::uint64_t page = 0; page < 60 * kChunkPages; page += 8)
+    heap.alloc_range(kFirst + page, 1);
+  const std::uint64_t before = h.search_stats().searches;
+  const auto a = heap.alloc(1, 8);
+  ASSERT_TRUE(a);
+  EXPECT_EQ(a->page, kFirst + 60 * kChunkPages);
+  EXPECT_LE(h.search_stats().searches - before, h.kAlignedPasses + 1u);
+  // No longer run is left: then the passes go on to the one that fits.
+  for (std::uint64_t page = 60 * kChunkPages + 8; page < 64 * kChunkPages; page += 8) {
+    heap.alloc_range(kFirst + page, 1);
+  }
+  ASSERT_TRUE(heap.free(kFirst + 50 * kChunkPages, 1));
+  ASSERT_TRUE(heap.alloc_range(kFirst + 50 * kChunkPages + 1, 7));
+  const auto b = heap.alloc(1, 8);
+  ASSERT_TRUE(b);
+  EXPECT_EQ(b->page, kFirst + 50 * kChunkPages);
+  EXPECT_FALSE(heap.alloc(1, 8));
+  EXPECT_TRUE(heap.same_state());
+}
+
 TEST(PageSearch, FirstFitFromAnyPlaceAndLastFitInAnyRange) {
   std::mt19937_64 random(1);
   test::TwinHeap<Tiny64> heap;
@@ -95,7 +121,7 @@ TEST(PageSearch, FirstFitFromAnyPlaceAndLastFitInAnyRange) {
     heap.find_highest(n, 0, Tiny64::kTotalPages);
     const std::uint64_t align = 1u << random() % 12;
     const Place aligned = heap.heap->find_aligned(Pages(n), Pages(align));
-    const auto want = heap.model.find(n, align);
+    const auto want = heap.model.find_aligned(n, align, PageAlloc<Tiny64>::kAlignedPasses);
     ASSERT_EQ(aligned.ok, want.has_value()) << n << " " << align;
     if (want) {
       ASSERT_EQ(heap.page(aligned.base), *want) << n << " " << align;

@@ -1,0 +1,21 @@
+// A library whose constructor runs before ream's, registers fork handlers and allocates in them:
+// they run while ream holds its locks for the fork.
+#include <pthread.h>
+#include <stdlib.h>
+
+static void* volatile g_block;
+
+static void handler(void) {
+  for (size_t bytes = 16; bytes <= 1 << 20; bytes *= 2) {
+    for (int i = 0; i < 200; ++i) {
+      g_block = malloc(bytes);
+      if (g_block == NULL) abort();
+      free(g_block);
+    }
+    g_block = malloc(bytes);  // kept, so that slow paths run
+  }
+}
+
+__attribute__((constructor)) static void register_handlers(void) {
+  if (pthread_atfork(handler, handler, handler) != 0) abort();
+}
