@@ -3,18 +3,19 @@
 //   line 0   used      1 = in use
 //   line 1   counts, marks
 //   line 2   backed    1 = has memory behind it: in use, or free and not scavenged
-//   line 3   returned  frees that others have sent to the lessee (chunk_lease.h)
+//   line 3   returned  pages that were freed without the lock (chunk_lease.h)
 //
 // The scavenged bitmap is the complement of `backed`, so a chunk of zero bytes is a freshly grown
 // one: all free, all scavenged. Growing memory therefore writes no chunk at all.
 //
-// Thread safety: the owner of the PageAlloc holds its lock; `leased` and `returned` are accessed
-// atomically, and while `leased` is set `used` and `backed` belong to the lessee.
+// Thread safety: the owner of the PageAlloc holds its lock; `leased`, `sent`, `next_sent` and
+// `returned` are accessed atomically, and while `leased` is set `used` and `backed` belong to the
+// lessee.
 //
 // Invariants (is_valid), while not leased:
 //  1. used_pages == popcount(used), backed_pages == popcount(backed).
 //  2. A page in use is backed: used & ~backed == 0.
-//  3. returned is zero, or its freer is on its way to the lock.
+//  3. returned is zero, or the chunk is sent, or its freer is about to send it.
 //
 // Lifetime: in a lazily committed table; zero-filled memory is a valid chunk, and none is
 // destroyed.
@@ -36,8 +37,10 @@ struct alignas(kCacheLineBytes) Chunk {
 
   alignas(kCacheLineBytes) std::uint16_t used_pages;
   std::uint16_t backed_pages;
-  std::uint8_t candidate;  // 1: in the scavenger's set
-  std::uint8_t leased;     // 1: shows as full in the tree; atomic
+  std::uint8_t candidate;   // 1: in the scavenger's set
+  std::uint8_t leased;      // 1: shows as full in the tree; atomic
+  std::uint8_t sent;        // 1: in the list of chunks with returned pages; atomic
+  std::uint64_t next_sent;  // the next of that list: chunk index + 1, or 0; atomic
 
   alignas(kCacheLineBytes) ChunkBits backed;
   alignas(kCacheLineBytes) ChunkBits returned;  // atomic
@@ -93,13 +96,13 @@ struct alignas(kCacheLineBytes) Chunk {
     return changed;
   }
 
-  // Sends freed pages of a leased chunk to the lessee. Returns those that were sent before.
+  // Returns those of the pages that were returned before. Both are sequentially consistent.
   std::uint64_t add_returned(unsigned w, std::uint64_t pages) noexcept {
     return std::atomic_ref<std::uint64_t>(returned[w]).fetch_or(pages) & pages;
   }
   std::uint64_t take_returned(unsigned w) noexcept {
     const std::atomic_ref<std::uint64_t> word(returned[w]);
-    return word.load(std::memory_order_relaxed) == 0 ? 0 : word.exchange(0);
+    return word.load() == 0 ? 0 : word.exchange(0);
   }
 
   [[nodiscard]] bool is_valid() const noexcept {

@@ -1,23 +1,30 @@
 // A lease takes a whole chunk out of the tree, for one thread to allocate from without the lock.
 //
-//   owner's lock:  lease_chunk()                       end_lease()
-//   lessee:               alloc free collect alloc ...
-//   anyone:               free_to_lease() ...
+//   owner's lock:  lease_chunk()                    end_lease()      settle()
+//   lessee:               alloc free collect ...
+//   anyone:          free_remote() ...                 free_remote() ...
 //
-// To the tree a leased chunk is full. The lessee changes its bits alone. Others who free pages of
-// the chunk do not touch these bits: they set theirs in `returned`, which the lessee empties when
-// it runs out (collect) and the allocator when the lease ends.
+// To the tree a leased chunk is full. The lessee changes its bits alone. Others who free pages do
+// not touch these bits, whether the chunk is leased or not: they set theirs in `returned`. Of a
+// leased chunk the lessee empties that (collect), and so does the end of the lease. Of others the
+// allocator does (settle), when its owner next holds the lock: the freer puts the chunk on the list
+// of sent ones, unless it is there already.
 //
 // Why nothing is lost when a free races with the end of a lease: the freer sets its bits and *then*
-// looks at `leased` once more; the end of the lease clears `leased` and *then* empties `returned`.
-// All four are sequentially consistent, so either the freer sees that the lease is over, and
-// settles under the lock, or its bits were set in time. A lease that began again in between changes
-// nothing: its lessee empties the same bits.
+// looks at `leased`; the end of the lease clears `leased` and *then* empties `returned`. All four
+// are sequentially consistent, so either the freer sees that the lease is over, and sends the
+// chunk, or its bits were set in time. A lease that began again in between changes nothing: its
+// lessee empties the same bits. And with settle(): the freer sets its bits and *then* `sent`;
+// settle clears `sent` and *then* empties `returned`. Either the freer finds `sent` clear, and puts
+// the chunk on the list anew, or its bits were set in time. docs/page-leases.md has the model that
+// was checked.
 //
 // Thread safety: a lease belongs to one thread. Freers, page_state() and the lessee meet in
 // atomics.
 //
-// Invariants: 1. bits of `used` are cleared only by the lessee. 2. A returned page was in use.
+// Invariants: 1. bits of `used` are cleared only by the lessee. 2. free_ = pages free for the
+// lessee.
+// 3. No run of fails_from_ or more of them exists.
 //
 // Lifetime: give it to PageAlloc::end_lease() before dropping it; the chunk stays taken otherwise.
 #pragma once
@@ -35,38 +42,38 @@
 
 namespace ream::page {
 
-enum class LeaseFree : std::uint8_t {
-  kDone,
-  kNotLeased,  // nothing happened: take the lock and free()
-  kSettle,     // freed, but the lease ended meanwhile: take the lock and settle()
-  kRefused,    // nothing happened: not in use, freed already, or not inside one chunk
-};
-
 template <class G>
 class ChunkLease {
  public:
   constexpr ChunkLease() noexcept = default;
-  // For PageAlloc. REQUIRES: the chunk has just been leased.
-  ChunkLease(Chunk& chunk, Addr base) noexcept : chunk_(&chunk), base_(base) {}
+  // For PageAlloc. REQUIRES: the chunk has just been leased, with so many pages free.
+  ChunkLease(Chunk& chunk, Addr base, Pages free) noexcept
+      : chunk_(&chunk), base_(base), free_(static_cast<std::uint32_t>(free.n)) {}
 
   [[nodiscard]] explicit operator bool() const noexcept { return chunk_ != nullptr; }
   [[nodiscard]] Addr base() const noexcept { return base_; }
   [[nodiscard]] Chunk& chunk() const noexcept { return *chunk_; }
+  [[nodiscard]] Pages free_pages() const noexcept { return Pages(free_); }
+  [[nodiscard]] bool contains(Addr a) const noexcept { return a.n - base_.n < G::kChunkBytes; }
 
-  // The lowest run of n pages, n at most 512; collects returned pages if there is none. Not ok:
-  // take another lease.
+  // The lowest run of n pages, n at most 512. Not ok: collect(), or take another lease.
   [[nodiscard]] Allocation alloc(Pages n) noexcept {
-    if (n.n - 1 >= kChunkPages) return {};
+    if (n.n - 1 >= fails_from_ - 1) return {};
     const auto pages = static_cast<unsigned>(n.n);
-    unsigned i = find_run(chunk_->used, pages, 0);
-    if (i == kNoPage && collect() != Pages()) i = find_run(chunk_->used, pages, 0);
-    if (i == kNoPage) return {};
+    const unsigned i = find_run(chunk_->used, pages, 0);
+    if (i == kNoPage) {
+      fails_from_ = pages;
+      return {};
+    }
     unsigned scavenged = 0;
     for_each_word(i, pages, [&](unsigned w, std::uint64_t mask) noexcept {
       store(chunk_->used[w], chunk_->used[w] | mask);
-      scavenged += static_cast<unsigned>(std::popcount(~chunk_->backed[w] & mask));
-      store(chunk_->backed[w], chunk_->backed[w] | mask);
+      const std::uint64_t missing = mask & ~chunk_->backed[w];
+      if (missing == 0) return;
+      scavenged += static_cast<unsigned>(std::popcount(missing));
+      store(chunk_->backed[w], chunk_->backed[w] | missing);
     });
+    free_ -= pages;
     return {base_ + Bytes(std::uint64_t{i} << G::kPageShift),
             Bytes(std::uint64_t{scavenged} << G::kPageShift), true};
   }
@@ -82,18 +89,20 @@ class ChunkLease {
     for_each_word(i, pages, [&](unsigned w, std::uint64_t mask) noexcept {
       store(chunk_->used[w], chunk_->used[w] & ~mask);
     });
+    note_free(pages);
     return true;
   }
 
-  // Frees what others have returned. How many pages that were.
+  // Frees what others have returned. How many pages that were; such as are not in use are dropped.
   Pages collect() noexcept {
     unsigned pages = 0;
     for (unsigned w = 0; w < kChunkWords; ++w) {
-      const std::uint64_t back = chunk_->take_returned(w);
+      const std::uint64_t back = chunk_->take_returned(w) & chunk_->used[w];
       if (back == 0) continue;
       store(chunk_->used[w], chunk_->used[w] & ~back);
       pages += static_cast<unsigned>(std::popcount(back));
     }
+    if (pages > 0) note_free(pages);
     return Pages(pages);
   }
 
@@ -103,8 +112,17 @@ class ChunkLease {
     std::atomic_ref<std::uint64_t>(word).store(value, std::memory_order_relaxed);
   }
 
+  void note_free(unsigned pages) noexcept {
+    free_ += pages;
+    fails_from_ = kNothingFails;
+  }
+
+  static constexpr std::uint32_t kNothingFails = kChunkPages + 1;
+
   Chunk* chunk_ = nullptr;
   Addr base_{};
+  std::uint32_t free_ = 0;
+  std::uint32_t fails_from_ = kNothingFails;
 };
 
 }  // namespace ream::page

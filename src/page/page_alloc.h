@@ -158,14 +158,23 @@ class PageAlloc {
 
   // ---- Leases (chunk_lease.h) ----------------------------------------------------------------
 
-  // Leases the chunk of the lowest free page. Not ok when there is none.
-  [[nodiscard]] Lease lease_chunk() noexcept;
+  // Leases the lowest chunk that holds a run of n free pages, n in [1, 512]. Not ok when there is
+  // none, or when all runs that long that were looked at (kLeaseTries) lie across two chunks.
+  [[nodiscard]] Lease lease_chunk(Pages n = Pages(1)) noexcept;
   // Ends a lease; all that is free in the chunk can be found by others again.
   void end_lease(Lease& lease) noexcept;
-  // Without the lock: frees pages of one chunk if it is leased. REQUIRES: they are the caller's.
-  [[nodiscard]] LeaseFree free_to_lease(Addr base, Pages n) noexcept;
-  // Under the lock, after free_to_lease() said kSettle.
-  void settle(Addr base) noexcept;
+  // Without the lock: frees pages of one chunk, leased or not. Of a leased one they go to its
+  // lessee; others are free when settle() is called. False, and unchanged, if they lie in no one
+  // chunk of the window; false when some were returned already. REQUIRES: they are the caller's;
+  // only this is known at once, pages not in use are dropped later.
+  [[nodiscard]] bool free_remote(Addr base, Pages n) noexcept;
+  // Frees what free_remote() has taken for chunks that are not leased. Until then these pages count
+  // as in use; an owner who wants the lowest fit of all calls it first. Returns how many.
+  Pages settle() noexcept;
+  // True when settle() may have something to do. Without the lock.
+  [[nodiscard]] bool has_sent() const noexcept {
+    return __atomic_load_n(&sent_.head, __ATOMIC_RELAXED) != 0;
+  }
 
   // ---- Scavenging ----------------------------------------------------------------------------
 
@@ -290,7 +299,9 @@ class PageAlloc {
   void unmark_candidate(ChunkIndex c, Chunk& chunk) noexcept;
 
   [[nodiscard]] bool free_with_leases(PageIndex first, std::uint64_t n, FreeKind kind) noexcept;
-  void settle_chunk(ChunkIndex c, Chunk& chunk) noexcept;
+  [[nodiscard]] bool may_hold(ChunkIndex c, std::uint64_t n) const noexcept;
+  void send(ChunkIndex c, Chunk& chunk) noexcept;
+  [[nodiscard]] Pages settle_chunk(ChunkIndex c, Chunk& chunk) noexcept;
 
   [[nodiscard]] ScavengeRun next_candidate(Bytes want, ChunkIndex& c) noexcept;
   void purge_run(PageIndex first, unsigned n) noexcept;
@@ -298,6 +309,8 @@ class PageAlloc {
   void advise_huge(std::uint64_t lo, std::uint64_t hi) noexcept;
   [[nodiscard]] bool is_valid_chunk(ChunkIndex c) const noexcept;
   [[nodiscard]] bool is_valid_around(PageIndex first, std::uint64_t n) const noexcept;
+
+  static constexpr unsigned kLeaseTries = 4;
 
   // A run of the geometry's window cannot be this long, so nothing is refused.
   static constexpr std::uint64_t kNothingRefused = ~0ULL;
@@ -313,6 +326,11 @@ class PageAlloc {
   AddrRanges ranges_{};           // offset addresses
   mutable PageIndex known_lo_{};  // the grown range [known_lo_, known_hi_) that was
   mutable PageIndex known_hi_{};  // looked up last
+  // Chunks that were sent, newest first: chunk index + 1, or 0. Apart, since freers write it.
+  struct alignas(kCacheLineBytes) SentList {
+    std::uint64_t head = 0;
+  };
+  SentList sent_{};
   SearchStats stats_{};
   ScavengeShape shape_{1, 0};
   Environment env_{};

@@ -1,27 +1,50 @@
 // Definitions of PageAlloc: leases. Included by page_alloc.h; the protocol is in chunk_lease.h.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
+#include <bit>
+
 #include "base/check.h"
+#include "page/chunk_summary.h"
 #include "page/page_alloc.h"
 
 namespace ream::page {
 
+// Whether a chunk holds a run of n pages. A stale leaf is that of an empty chunk.
+template <class G>
+bool PageAlloc<G>::may_hold(ChunkIndex c, std::uint64_t n) const noexcept {
+  return is_grown(first_page(c), 1) &&
+         (chunks_.at(c).used_pages == 0 || tree_.leaf(c).max_small() >= n);
+}
+
 // While leased a chunk counts as full here, whatever the lessee does.
 template <class G>
-typename PageAlloc<G>::Lease PageAlloc<G>::lease_chunk() noexcept {
-  const Found at = place(1);
+typename PageAlloc<G>::Lease PageAlloc<G>::lease_chunk(Pages n) noexcept {
+  if (n.n - 1 >= kChunkPages) return {};
+  Found at = place(n.n);
+  ChunkIndex c = at.page.chunk();
+  for (unsigned tries = 1; at && !may_hold(c, n.n); ++tries) {
+    c = ChunkIndex{c.n + 1};  // where the run ends
+    if (may_hold(c, n.n)) break;
+    if (tries == kLeaseTries) return {};
+    PageSearch<G> search(tree_, chunks_);
+    at = search.first(n.n, first_page(c));
+    note_search(search);
+    c = at.page.chunk();
+  }
   if (!at) return {};
-  const ChunkIndex c = at.page.chunk();
   Chunk& chunk = chunks_.at(c);
   if (chunk.used_pages == 0) tree_.push_down(c);
-  free_pages_ -= Pages(chunk.free_pages());
+  const Pages free(chunk.free_pages());
+  free_pages_ -= free;
   unscavenged_ -= Pages(chunk.unscavenged_pages());
   chunk.used_pages = chunk.backed_pages = kChunkPages;
   unmark_candidate(c, chunk);
   std::atomic_ref<std::uint8_t>(chunk.leased).store(1);
   tree_.change_leaf(c, Summary());
-  REAM_AUDIT(is_valid_around(at.page, 1));
-  return Lease(chunk, window_.chunk_base(c));
+  REAM_AUDIT(is_valid_around(first_page(c), 1));
+  return Lease(chunk, window_.chunk_base(c), free);
 }
 
 template <class G>
@@ -47,43 +70,69 @@ void PageAlloc<G>::end_lease(Lease& lease) noexcept {
 }
 
 template <class G>
-LeaseFree PageAlloc<G>::free_to_lease(Addr base, Pages n) noexcept {
+bool PageAlloc<G>::free_remote(Addr base, Pages n) noexcept {
   const PageRange r = to_pages(base, n);
-  if (!r.ok || r.first.in_chunk() + r.pages > kChunkPages) return LeaseFree::kRefused;
-  Chunk& chunk = chunks_.at(r.first.chunk());
-  if (!chunk.is_leased(std::memory_order_seq_cst)) return LeaseFree::kNotLeased;
-  bool misuse = false;
-  for_each_word(r.first.in_chunk(), static_cast<unsigned>(r.pages),
-                [&](unsigned w, std::uint64_t mask) noexcept {
-                  if (misuse) return;
-                  const std::atomic_ref<std::uint64_t> used(chunk.used[w]);
-                  misuse = (~used.load(std::memory_order_relaxed) & mask) != 0 ||
-                           chunk.add_returned(w, mask) != 0;
-                });
-  if (misuse) return LeaseFree::kRefused;
-  return chunk.is_leased(std::memory_order_seq_cst) ? LeaseFree::kDone : LeaseFree::kSettle;
-}
-
-template <class G>
-void PageAlloc<G>::settle(Addr base) noexcept {
-  const ChunkIndex c = window_.chunk_index(base);
+  if (!r.ok || r.first.in_chunk() + r.pages > kChunkPages) return false;
+  const ChunkIndex c = r.first.chunk();
   Chunk& chunk = chunks_.at(c);
-  if (!chunk.is_leased()) settle_chunk(c, chunk);
+  bool again = false;
+  for_each_word(
+      r.first.in_chunk(), static_cast<unsigned>(r.pages),
+      [&](unsigned w, std::uint64_t mask) noexcept { again |= chunk.add_returned(w, mask) != 0; });
+  if (!chunk.is_leased(std::memory_order_seq_cst)) send(c, chunk);
+  return !again;
 }
 
-// Frees what came in after the lease had ended.
+// Puts a chunk on the list of sent ones, unless it is there. The list is only ever taken whole, so
+// a push needs no more than the head to be unchanged.
 template <class G>
-void PageAlloc<G>::settle_chunk(ChunkIndex c, Chunk& chunk) noexcept {
-  for (unsigned w = 0; w < kChunkWords; ++w) {
-    std::uint64_t back = chunk.take_returned(w);
-    while (back != 0) {
-      const auto i = static_cast<unsigned>(std::countr_zero(back));
-      const auto n = static_cast<unsigned>(std::countr_one(back >> i));
-      back &= ~bit_range(i, n);
-      const PageIndex first = first_page(c) + Pages(w * kWordPages + i);
-      if (is_in_use(first, n)) give(first, n, FreeKind::kCandidate);
-    }
+void PageAlloc<G>::send(ChunkIndex c, Chunk& chunk) noexcept {
+  const std::atomic_ref<std::uint8_t> sent(chunk.sent);
+  if (sent.load() != 0 || sent.exchange(1) != 0) return;
+  const std::atomic_ref<std::uint64_t> head(sent_.head);
+  const std::atomic_ref<std::uint64_t> next(chunk.next_sent);
+  std::uint64_t first = head.load(std::memory_order_relaxed);
+  do {
+    next.store(first, std::memory_order_relaxed);
+  } while (!head.compare_exchange_weak(first, c.n + 1, std::memory_order_release,
+                                       std::memory_order_relaxed));
+}
+
+template <class G>
+Pages PageAlloc<G>::settle() noexcept {
+  if (!has_sent()) return {};
+  std::uint64_t entry =
+      std::atomic_ref<std::uint64_t>(sent_.head).exchange(0, std::memory_order_acquire);
+  Pages pages{};
+  while (entry != 0) {
+    const ChunkIndex c{entry - 1};
+    Chunk& chunk = chunks_.at(c);
+    entry = std::atomic_ref<std::uint64_t>(chunk.next_sent).load(std::memory_order_relaxed);
+    std::atomic_ref<std::uint8_t>(chunk.sent).exchange(0);  // the chunk may be sent again from here
+    if (!chunk.is_leased()) pages += settle_chunk(c, chunk);
   }
+  return pages;
+}
+
+// One summary for all that was returned.
+template <class G>
+Pages PageAlloc<G>::settle_chunk(ChunkIndex c, Chunk& chunk) noexcept {
+  unsigned pages = 0;
+  unsigned lowest = kChunkPages;
+  for (unsigned w = 0; w < kChunkWords; ++w) {
+    const std::uint64_t back = chunk.take_returned(w) & chunk.used[w];
+    if (back == 0) continue;
+    chunk.used[w] &= ~back;
+    pages += static_cast<unsigned>(std::popcount(back));
+    lowest = std::min(lowest, w * kWordPages + static_cast<unsigned>(std::countr_zero(back)));
+  }
+  if (pages == 0) return {};
+  chunk.used_pages = static_cast<std::uint16_t>(chunk.used_pages - pages);
+  tree_.change_leaf(c, summarize(chunk.used));
+  mark_candidate(c, chunk);
+  note_free(first_page(c) + Pages(lowest), pages);
+  REAM_AUDIT(is_valid_around(first_page(c), kChunkPages));
+  return Pages(pages);
 }
 
 // A free under the lock that meets leased chunks, or pages that are not in use. Checks all parts,

@@ -2,10 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <mutex>
-#include <random>
-#include <thread>
-
 #include "page/heap_fixture.h"
 
 namespace ream::page {
@@ -58,11 +54,11 @@ TEST(ChunkLease, FreesOfOthersReachTheLessee) {
   ASSERT_TRUE(h.free(heap.addr(500), Pages(1)));
   Lease lease = h.lease_chunk();  // the first chunk: one free page
   ASSERT_EQ(lease.base(), heap.addr(0));
-  EXPECT_EQ(h.free_to_lease(heap.addr(kChunkPages), Pages(1)), LeaseFree::kNotLeased);
-  EXPECT_EQ(h.free_to_lease(heap.addr(500), Pages(1)), LeaseFree::kRefused);
-  EXPECT_EQ(h.free_to_lease(heap.addr(511), Pages(2)), LeaseFree::kRefused);
-  EXPECT_EQ(h.free_to_lease(heap.addr(60), Pages(10)), LeaseFree::kDone);
-  EXPECT_EQ(h.free_to_lease(heap.addr(60), Pages(10)), LeaseFree::kRefused);
+  EXPECT_EQ(lease.free_pages(), Pages(1));
+  EXPECT_FALSE(h.free_remote(heap.addr(511), Pages(2)));
+  EXPECT_TRUE(h.free_remote(heap.addr(60), Pages(10)));
+  EXPECT_FALSE(h.free_remote(heap.addr(60), Pages(10)));
+  EXPECT_FALSE(h.has_sent());
   EXPECT_EQ(h.page_state(heap.addr(60)), PageState::kFree);
   // Under the lock, over the border of the leased chunk.
   EXPECT_FALSE(h.free(heap.addr(65), Pages(kChunkPages)));
@@ -70,12 +66,61 @@ TEST(ChunkLease, FreesOfOthersReachTheLessee) {
   EXPECT_FALSE(h.free(heap.addr(501), Pages(20)));
   EXPECT_EQ(h.free_pages_total(), Pages(2 * kChunkPages - 300 + 9));
   EXPECT_EQ(lease.alloc(Pages(1)).base, heap.addr(500));
+  EXPECT_FALSE(lease.alloc(Pages(10)));
+  EXPECT_EQ(lease.collect(), Pages(21));
   EXPECT_EQ(lease.alloc(Pages(10)).base, heap.addr(60));
   EXPECT_EQ(lease.alloc(Pages(10)).base, heap.addr(501));
-  EXPECT_EQ(h.free_to_lease(heap.addr(0), Pages(50)), LeaseFree::kDone);
+  EXPECT_EQ(lease.free_pages(), Pages(1));
+  EXPECT_TRUE(h.free_remote(heap.addr(0), Pages(50)));
   h.end_lease(lease);
   EXPECT_TRUE(h.is_valid());
   EXPECT_EQ(h.alloc(Pages(50)).base, heap.addr(0));
+}
+
+TEST(ChunkLease, FreesWithoutTheLockAreSettledUnderIt) {
+  Heap heap;
+  auto& h = *heap.heap;
+  heap.grow(0, 3 * kChunkPages);
+  ASSERT_TRUE(h.alloc(Pages(3 * kChunkPages)));
+  EXPECT_EQ(h.settle(), Pages());
+  EXPECT_TRUE(h.free_remote(heap.addr(100), Pages(200)));
+  EXPECT_TRUE(h.free_remote(heap.addr(2 * kChunkPages), Pages(kChunkPages)));
+  EXPECT_TRUE(h.free_remote(heap.addr(10), Pages(1)));
+  EXPECT_FALSE(h.free_remote(heap.addr(10), Pages(1)));
+  EXPECT_FALSE(h.free_remote(heap.addr(10) + 1_B, Pages(1)));
+  EXPECT_TRUE(h.has_sent());
+  EXPECT_EQ(h.page_state(heap.addr(10)), PageState::kFree);
+  EXPECT_FALSE(h.alloc(Pages(1)));
+  EXPECT_EQ(h.settle(), Pages(201 + kChunkPages));
+  EXPECT_FALSE(h.has_sent());
+  EXPECT_TRUE(h.is_valid());
+  EXPECT_EQ(h.free_pages_total(), Pages(201 + kChunkPages));
+  EXPECT_EQ(h.alloc(Pages(1)).base, heap.addr(10));
+  EXPECT_EQ(h.alloc(Pages(200)).base, heap.addr(100));
+  EXPECT_EQ(h.scavenge(Bytes(~0ULL)).n >> G::kPageShift, kChunkPages);
+  EXPECT_EQ(h.alloc(Pages(kChunkPages)).base, heap.addr(2 * kChunkPages));
+  // A page that is not in use is dropped; the others of its chunk are not.
+  ASSERT_TRUE(h.free(heap.addr(10), Pages(1)));
+  EXPECT_TRUE(h.free_remote(heap.addr(9), Pages(2)));
+  EXPECT_EQ(h.settle(), Pages(1));
+  EXPECT_TRUE(h.is_valid());
+}
+
+TEST(ChunkLease, SettleLeavesLeasedChunksToTheirLessees) {
+  Heap heap;
+  auto& h = *heap.heap;
+  heap.grow(0, kChunkPages);
+  ASSERT_TRUE(h.alloc(Pages(100)));
+  EXPECT_TRUE(h.free_remote(heap.addr(0), Pages(5)));
+  Lease lease = h.lease_chunk();
+  EXPECT_EQ(h.settle(), Pages());
+  EXPECT_EQ(lease.collect(), Pages(5));
+  EXPECT_TRUE(h.free_remote(heap.addr(5), Pages(5)));
+  h.end_lease(lease);
+  EXPECT_EQ(h.free_pages_total(), Pages(kChunkPages - 90));
+  (void)lease.base();
+  EXPECT_EQ(h.settle(), Pages());
+  EXPECT_TRUE(h.is_valid());
 }
 
 TEST(ChunkLease, SettleFreesWhatCameAfterTheEnd) {
@@ -85,13 +130,40 @@ TEST(ChunkLease, SettleFreesWhatCameAfterTheEnd) {
   Lease lease = h.lease_chunk();
   const Allocation a = lease.alloc(Pages(7));
   ASSERT_TRUE(a);
-  Chunk& chunk = lease.chunk();
   h.end_lease(lease);
-  (void)chunk.add_returned(0, bit_range(0, 7));  // as a freer does that saw the lease just before
+  EXPECT_TRUE(h.free_remote(a.base, Pages(7)));
   EXPECT_EQ(h.alloc(Pages(1)).base, heap.addr(7));
-  h.settle(a.base);
+  EXPECT_EQ(h.settle(), Pages(7));
   EXPECT_TRUE(h.is_valid());
   EXPECT_EQ(h.alloc(Pages(7)).base, a.base);
+}
+
+TEST(ChunkLease, TheLowestChunkWithTheRunIsLeased) {
+  Heap heap;
+  auto& h = *heap.heap;
+  heap.grow(0, 5 * kChunkPages);
+  ASSERT_TRUE(h.alloc(Pages(4 * kChunkPages)));
+  ASSERT_TRUE(h.free(heap.addr(3), Pages(9)));
+  // The lowest run of 20 lies across two chunks, of which the second holds a run by itself.
+  ASSERT_TRUE(h.free(heap.addr(2 * kChunkPages - 10), Pages(30)));
+  EXPECT_FALSE(h.lease_chunk(Pages(0)));
+  EXPECT_FALSE(h.lease_chunk(Pages(kChunkPages + 1)));
+  Lease second = h.lease_chunk(Pages(20));
+  EXPECT_EQ(second.base(), heap.addr(2 * kChunkPages));
+  Lease whole = h.lease_chunk(Pages(kChunkPages));
+  EXPECT_EQ(whole.base(), heap.addr(4 * kChunkPages));
+  EXPECT_FALSE(h.lease_chunk(Pages(20)));
+  Lease first = h.lease_chunk(Pages(9));
+  EXPECT_EQ(first.base(), heap.addr(0));
+  Lease rest = h.lease_chunk(Pages(10));
+  EXPECT_EQ(rest.base(), heap.addr(kChunkPages));
+  for (Lease* lease : {&first, &second, &whole, &rest}) h.end_lease(*lease);
+  // Only across two chunks.
+  ASSERT_TRUE(h.alloc_range(heap.addr(2 * kChunkPages + 10), Pages(10)));
+  ASSERT_TRUE(h.alloc_range(heap.addr(4 * kChunkPages), Pages(kChunkPages)));
+  EXPECT_FALSE(h.lease_chunk(Pages(20)));
+  EXPECT_TRUE(h.is_valid());
+  EXPECT_EQ(h.alloc(Pages(20)).base, heap.addr(2 * kChunkPages - 10));
 }
 
 TEST(ChunkLease, CachesFlushedIntoALeasedChunk) {
@@ -102,117 +174,11 @@ TEST(ChunkLease, CachesFlushedIntoALeasedChunk) {
   Lease lease = h.lease_chunk();
   ASSERT_TRUE(lease.alloc(Pages(448)));
   h.flush(cache);
+  EXPECT_EQ(lease.collect(), Pages(64));
   EXPECT_EQ(lease.alloc(Pages(64)).base, heap.addr(0));
   h.end_lease(lease);
   EXPECT_EQ(h.free_pages_total(), Pages());
   EXPECT_TRUE(h.is_valid());
-}
-
-// Threads that lease, allocate and free, their own blocks and those of others. Each block is
-// stamped by its owner, so one handed out twice is seen.
-class LeaseStress {
- public:
-  static constexpr unsigned kThreads = 4;
-  static constexpr unsigned kMaxRun = 16;
-
-  LeaseStress() : owner_(kPages) { heap_.grow(0, kPages); }
-
-  void run(unsigned steps) {
-    std::vector<std::thread> threads;
-    for (unsigned t = 0; t < kThreads; ++t) threads.emplace_back([=, this] { work(t, steps); });
-    for (std::thread& t : threads) t.join();
-    for (auto& box : boxes_) {
-      for (const Block& b : box.blocks) free(b);
-      box.blocks.clear();
-    }
-    EXPECT_GT(allocations_.load(), kThreads * steps / 8);
-    EXPECT_EQ(twice_.load(), 0u);
-    EXPECT_EQ(refused_.load(), 0u);
-    EXPECT_TRUE(heap_.heap->is_valid());
-    EXPECT_EQ(heap_.heap->free_pages_total(), Pages(kPages));
-  }
-
- private:
-  static constexpr std::uint64_t kPages = 12 * kChunkPages;
-  struct Block {
-    Addr base{};
-    Pages pages{};
-  };
-  struct Box {
-    std::mutex lock;
-    std::vector<Block> blocks;
-  };
-
-  void stamp(const Block& b, unsigned from, unsigned to) {
-    for (std::uint64_t i = 0; i < b.pages.n; ++i) {
-      unsigned expected = from;
-      if (!owner_[heap_.page(b.base) + i].compare_exchange_strong(expected, to)) ++twice_;
-    }
-  }
-
-  void free(const Block& b) {
-    stamp(b, 1, 0);
-    const LeaseFree sent = heap_.heap->free_to_lease(b.base, b.pages);
-    if (sent == LeaseFree::kDone) return;
-    const std::lock_guard<std::mutex> hold(lock_);
-    if (sent == LeaseFree::kSettle) {
-      heap_.heap->settle(b.base);
-    } else if (sent != LeaseFree::kNotLeased || !heap_.heap->free(b.base, b.pages)) {
-      ++refused_;
-    }
-  }
-
-  void work(unsigned self, unsigned steps) {
-    std::mt19937_64 random(self);
-    Lease lease;
-    for (unsigned step = 0; step < steps; ++step) {
-      const Pages n(1 + random() % kMaxRun);
-      if (random() % 2 != 0) {
-        const Allocation got = lease ? lease.alloc(n) : Allocation{};
-        if (got) {
-          ++allocations_;
-          stamp({got.base, n}, 0, 1);
-          Box& box = boxes_[random() % kThreads];
-          const std::lock_guard<std::mutex> hold(box.lock);
-          box.blocks.push_back({got.base, n});
-        } else {
-          const std::lock_guard<std::mutex> hold(lock_);
-          heap_.heap->end_lease(lease);
-          lease = heap_.heap->lease_chunk();
-        }
-      } else if (Block b; take(boxes_[random() % kThreads], random(), b)) {
-        free(b);
-      }
-      if (random() % 512 == 0) {
-        const std::lock_guard<std::mutex> hold(lock_);
-        heap_.heap->end_lease(lease);
-        heap_.heap->scavenge(Bytes(64 * G::kPageBytes));
-      }
-    }
-    const std::lock_guard<std::mutex> hold(lock_);
-    heap_.heap->end_lease(lease);
-  }
-
-  static bool take(Box& box, std::uint64_t which, Block& b) {
-    const std::lock_guard<std::mutex> hold(box.lock);
-    if (box.blocks.empty()) return false;
-    std::swap(box.blocks[which % box.blocks.size()], box.blocks.back());
-    b = box.blocks.back();
-    box.blocks.pop_back();
-    return true;
-  }
-
-  Heap heap_;
-  std::mutex lock_;  // around heap_.heap
-  std::vector<std::atomic<unsigned>> owner_;
-  std::array<Box, kThreads> boxes_;
-  std::atomic<unsigned> allocations_ = 0;
-  std::atomic<unsigned> twice_ = 0;
-  std::atomic<unsigned> refused_ = 0;
-};
-
-TEST(ChunkLease, ThreadsLeaseAllocateAndFreeEachOthersPages) {
-  LeaseStress().run(50000 * test::kScale);
 }
 
 }  // namespace
