@@ -100,6 +100,14 @@ struct alignas(kCacheLineBytes) Chunk {
   std::uint64_t add_returned(unsigned w, std::uint64_t pages) noexcept {
     return std::atomic_ref<std::uint64_t>(returned[w]).fetch_or(pages) & pages;
   }
+  [[nodiscard]] unsigned returned_pages() noexcept {
+    unsigned pages = 0;
+    for (std::uint64_t& w : returned) {
+      const std::uint64_t x = std::atomic_ref<std::uint64_t>(w).load(std::memory_order_relaxed);
+      if (x != 0) pages += static_cast<unsigned>(std::popcount(x));
+    }
+    return pages;
+  }
   std::uint64_t take_returned(unsigned w) noexcept {
     const std::atomic_ref<std::uint64_t> word(returned[w]);
     return word.load() == 0 ? 0 : word.exchange(0);

@@ -29,6 +29,7 @@
 // Lifetime: give it to PageAlloc::end_lease() before dropping it; the chunk stays taken otherwise.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -36,8 +37,10 @@
 #include "base/units.h"
 #include "page/chunk.h"
 #include "page/chunk_find.h"
+#include "page/chunk_summary.h"
 #include "page/geometry.h"
 #include "page/page_cache.h"
+#include "page/summary.h"
 #include "page/window.h"
 
 namespace ream::page {
@@ -55,6 +58,12 @@ class ChunkLease {
   [[nodiscard]] Chunk& chunk() const noexcept { return *chunk_; }
   [[nodiscard]] Pages free_pages() const noexcept { return Pages(free_); }
   [[nodiscard]] bool contains(Addr a) const noexcept { return a.n - base_.n < G::kChunkBytes; }
+
+  // Whether alloc(n) would succeed.
+  [[nodiscard]] bool fits(Pages n) const noexcept {
+    return n.n - 1 < fails_from_ - 1 &&
+           find_run(chunk_->used, static_cast<unsigned>(n.n), 0) != kNoPage;
+  }
 
   // The lowest run of n pages, n at most 512. Not ok: collect(), or take another lease.
   [[nodiscard]] Allocation alloc(Pages n) noexcept {
@@ -74,6 +83,7 @@ class ChunkLease {
       store(chunk_->backed[w], chunk_->backed[w] | missing);
     });
     free_ -= pages;
+    closed_ = false;
     return {base_ + Bytes(std::uint64_t{i} << G::kPageShift),
             Bytes(std::uint64_t{scavenged} << G::kPageShift), true};
   }
@@ -89,9 +99,25 @@ class ChunkLease {
     for_each_word(i, pages, [&](unsigned w, std::uint64_t mask) noexcept {
       store(chunk_->used[w], chunk_->used[w] & ~mask);
     });
-    note_free(pages);
+    // Only the run that these pages joined is new.
+    const unsigned run =
+        pages + clear_below(chunk_->used, i) + clear_above(chunk_->used, i + pages);
+    note_free(pages, std::max(fails_from_, run + 1));
     return true;
   }
+
+  // Works out what the end of the lease needs to know, so that it need not be done under the lock.
+  // Whatever changes the chunk undoes it.
+  void close() noexcept {
+    if (closed_) return;
+    (void)collect();
+    summary_ = summarize(chunk_->used);
+    backed_ = popcount(chunk_->backed);
+    closed_ = true;
+  }
+  // REQUIRES: close() was the last call.
+  [[nodiscard]] Summary summary() const noexcept { return summary_; }
+  [[nodiscard]] unsigned backed_pages() const noexcept { return backed_; }
 
   // Frees what others have returned. How many pages that were; such as are not in use are dropped.
   Pages collect() noexcept {
@@ -102,7 +128,7 @@ class ChunkLease {
       store(chunk_->used[w], chunk_->used[w] & ~back);
       pages += static_cast<unsigned>(std::popcount(back));
     }
-    if (pages > 0) note_free(pages);
+    if (pages > 0) note_free(pages, kNothingFails);
     return Pages(pages);
   }
 
@@ -112,9 +138,10 @@ class ChunkLease {
     std::atomic_ref<std::uint64_t>(word).store(value, std::memory_order_relaxed);
   }
 
-  void note_free(unsigned pages) noexcept {
+  void note_free(unsigned pages, std::uint32_t fails_from) noexcept {
     free_ += pages;
-    fails_from_ = kNothingFails;
+    fails_from_ = fails_from;
+    closed_ = false;
   }
 
   static constexpr std::uint32_t kNothingFails = kChunkPages + 1;
@@ -123,6 +150,9 @@ class ChunkLease {
   Addr base_{};
   std::uint32_t free_ = 0;
   std::uint32_t fails_from_ = kNothingFails;
+  Summary summary_{};
+  std::uint32_t backed_ = 0;
+  bool closed_ = false;
 };
 
 }  // namespace ream::page

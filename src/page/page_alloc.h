@@ -28,6 +28,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "base/annotate.h"
 #include "base/root_access.h"
@@ -161,6 +162,10 @@ class PageAlloc {
   // Leases the lowest chunk that holds a run of n free pages, n in [1, 512]. Not ok when there is
   // none, or when all runs that long that were looked at (kLeaseTries) lie across two chunks.
   [[nodiscard]] Lease lease_chunk(Pages n = Pages(1)) noexcept;
+  // Leases a chunk that free_remote() has freed pages of, if at least so many are free in it then;
+  // such with fewer that are met before it are settled. Cheap, but not the lowest. Not ok when
+  // there is none.
+  [[nodiscard]] Lease lease_sent(Pages least) noexcept;
   // Ends a lease; all that is free in the chunk can be found by others again.
   void end_lease(Lease& lease) noexcept;
   // Without the lock: frees pages of one chunk, leased or not. Of a leased one they go to its
@@ -300,7 +305,9 @@ class PageAlloc {
 
   [[nodiscard]] bool free_with_leases(PageIndex first, std::uint64_t n, FreeKind kind) noexcept;
   [[nodiscard]] bool may_hold(ChunkIndex c, std::uint64_t n) const noexcept;
+  [[nodiscard]] Lease begin_lease(ChunkIndex c) noexcept;
   void send(ChunkIndex c, Chunk& chunk) noexcept;
+  [[nodiscard]] std::optional<ChunkIndex> next_sent() noexcept;
   [[nodiscard]] Pages settle_chunk(ChunkIndex c, Chunk& chunk) noexcept;
 
   [[nodiscard]] ScavengeRun next_candidate(Bytes want, ChunkIndex& c) noexcept;
@@ -331,6 +338,7 @@ class PageAlloc {
     std::uint64_t head = 0;
   };
   SentList sent_{};
+  std::uint64_t settling_ = 0;  // taken off it, not yet looked at
   SearchStats stats_{};
   ScavengeShape shape_{1, 0};
   Environment env_{};

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <optional>
 
 #include "base/check.h"
 #include "page/chunk_summary.h"
@@ -33,7 +34,11 @@ typename PageAlloc<G>::Lease PageAlloc<G>::lease_chunk(Pages n) noexcept {
     note_search(search);
     c = at.page.chunk();
   }
-  if (!at) return {};
+  return at ? begin_lease(c) : Lease();
+}
+
+template <class G>
+typename PageAlloc<G>::Lease PageAlloc<G>::begin_lease(ChunkIndex c) noexcept {
   Chunk& chunk = chunks_.at(c);
   if (chunk.used_pages == 0) tree_.push_down(c);
   const Pages free(chunk.free_pages());
@@ -48,16 +53,32 @@ typename PageAlloc<G>::Lease PageAlloc<G>::lease_chunk(Pages n) noexcept {
 }
 
 template <class G>
+typename PageAlloc<G>::Lease PageAlloc<G>::lease_sent(Pages least) noexcept {
+  while (const auto c = next_sent()) {
+    Chunk& chunk = chunks_.at(*c);
+    if (chunk.is_leased()) continue;
+    if (chunk.free_pages() + chunk.returned_pages() < least.n) {
+      (void)settle_chunk(*c, chunk);
+      continue;
+    }
+    Lease lease = begin_lease(*c);
+    (void)lease.collect();
+    return lease;
+  }
+  return {};
+}
+
+template <class G>
 void PageAlloc<G>::end_lease(Lease& lease) noexcept {
   if (!lease) return;
   Chunk& chunk = lease.chunk();
   const ChunkIndex c = window_.chunk_index(lease.base());
   std::atomic_ref<std::uint8_t>(chunk.leased).store(0);
   (void)lease.collect();
-  lease = {};
+  lease.close();
 
-  chunk.used_pages = static_cast<std::uint16_t>(popcount(chunk.used));
-  chunk.backed_pages = static_cast<std::uint16_t>(popcount(chunk.backed));
+  chunk.used_pages = static_cast<std::uint16_t>(kChunkPages - lease.free_pages().n);
+  chunk.backed_pages = static_cast<std::uint16_t>(lease.backed_pages());
   free_pages_ += Pages(chunk.free_pages());
   unscavenged_ += Pages(chunk.unscavenged_pages());
   if (chunk.unscavenged_pages() > 0) mark_candidate(c, chunk);
@@ -65,7 +86,8 @@ void PageAlloc<G>::end_lease(Lease& lease) noexcept {
     search_ = std::min(search_, first_page(c));
     refused_ = kNothingRefused;
   }
-  tree_.change_leaf(c, summarize(chunk.used));
+  tree_.change_leaf(c, lease.summary());
+  lease = {};
   REAM_AUDIT(is_valid_around(first_page(c), 1));
 }
 
@@ -98,37 +120,52 @@ void PageAlloc<G>::send(ChunkIndex c, Chunk& chunk) noexcept {
                                        std::memory_order_relaxed));
 }
 
+// Takes one chunk off the list; it may be sent again from here on.
+template <class G>
+std::optional<ChunkIndex> PageAlloc<G>::next_sent() noexcept {
+  if (settling_ == 0 && has_sent()) {
+    settling_ = std::atomic_ref<std::uint64_t>(sent_.head).exchange(0, std::memory_order_acquire);
+  }
+  if (settling_ == 0) return std::nullopt;
+  const ChunkIndex c{settling_ - 1};
+  Chunk& chunk = chunks_.at(c);
+  settling_ = std::atomic_ref<std::uint64_t>(chunk.next_sent).load(std::memory_order_relaxed);
+  std::atomic_ref<std::uint8_t>(chunk.sent).exchange(0);
+  return c;
+}
+
 template <class G>
 Pages PageAlloc<G>::settle() noexcept {
-  if (!has_sent()) return {};
-  std::uint64_t entry =
-      std::atomic_ref<std::uint64_t>(sent_.head).exchange(0, std::memory_order_acquire);
   Pages pages{};
-  while (entry != 0) {
-    const ChunkIndex c{entry - 1};
-    Chunk& chunk = chunks_.at(c);
-    entry = std::atomic_ref<std::uint64_t>(chunk.next_sent).load(std::memory_order_relaxed);
-    std::atomic_ref<std::uint8_t>(chunk.sent).exchange(0);  // the chunk may be sent again from here
-    if (!chunk.is_leased()) pages += settle_chunk(c, chunk);
+  while (const auto c = next_sent()) {
+    Chunk& chunk = chunks_.at(*c);
+    if (!chunk.is_leased()) pages += settle_chunk(*c, chunk);
   }
   return pages;
 }
 
-// One summary for all that was returned.
+// Frees run by run, but corrects the tree once.
 template <class G>
 Pages PageAlloc<G>::settle_chunk(ChunkIndex c, Chunk& chunk) noexcept {
   unsigned pages = 0;
   unsigned lowest = kChunkPages;
+  Summary summary = tree_.leaf(c);
   for (unsigned w = 0; w < kChunkWords; ++w) {
-    const std::uint64_t back = chunk.take_returned(w) & chunk.used[w];
-    if (back == 0) continue;
-    chunk.used[w] &= ~back;
-    pages += static_cast<unsigned>(std::popcount(back));
-    lowest = std::min(lowest, w * kWordPages + static_cast<unsigned>(std::countr_zero(back)));
+    std::uint64_t back = chunk.take_returned(w) & chunk.used[w];
+    if (back != 0) {
+      lowest = std::min(lowest, w * kWordPages + static_cast<unsigned>(std::countr_zero(back)));
+    }
+    while (back != 0) {
+      const auto i = static_cast<unsigned>(std::countr_zero(back));
+      const auto n = static_cast<unsigned>(std::countr_one(back >> i));
+      back &= ~bit_range(i, n);
+      chunk.free(w * kWordPages + i, n);
+      summary = after_free(summary, chunk.used, w * kWordPages + i, n);
+      pages += n;
+    }
   }
   if (pages == 0) return {};
-  chunk.used_pages = static_cast<std::uint16_t>(chunk.used_pages - pages);
-  tree_.change_leaf(c, summarize(chunk.used));
+  tree_.change_leaf(c, summary);
   mark_candidate(c, chunk);
   note_free(first_page(c) + Pages(lowest), pages);
   REAM_AUDIT(is_valid_around(first_page(c), kChunkPages));

@@ -57,21 +57,44 @@ class PageLessee {
     return nullptr;
   }
 
+  // What a refill can do without the lock; call it just before.
+  void prepare_refill() noexcept {
+    const unsigned poorest = poorest_if_full();
+    for (unsigned i = 0; i < count_; ++i) {
+      if (ends(i, poorest)) leases_[i].close();
+    }
+  }
+
   // Leases chunks so that alloc(n) succeeds. False when there is none with such a run. REQUIRES:
   // the owner's lock; n in [1, kMaxRun].
   [[nodiscard]] bool refill(PageAlloc<G>& pages, Pages n) noexcept {
-    (void)pages.settle();
     end_poor(pages);
+    Pages gained{};
     bool fits = false;
-    for (Pages gained{}; count_ < kMaxLeases && gained < kRefillPages;) {
-      ChunkLease<G> lease = pages.lease_chunk(std::max(n, kGoodRun));
-      if (!lease && !fits) lease = pages.lease_chunk(n);
-      if (!lease) break;
-      fits = true;
+    const auto gain = [&](const ChunkLease<G>& lease) noexcept {
       gained += lease.free_pages();
       insert(lease);
+    };
+    // First what was freed lately, which saves the tree a change; then the lowest.
+    while (count_ + 1 < kMaxLeases && gained < kRefillPages) {
+      ChunkLease<G> lease = pages.lease_sent(kPoor);
+      if (!lease) break;
+      fits = fits || lease.fits(n);
+      gain(lease);
     }
-    return fits;
+    if (!fits) {
+      (void)pages.settle();
+      ChunkLease<G> lease = pages.lease_chunk(std::max(n, kGoodRun));
+      if (!lease) lease = pages.lease_chunk(n);
+      if (!lease) return false;
+      gain(lease);
+    }
+    while (count_ < kMaxLeases && gained < kRefillPages) {
+      ChunkLease<G> lease = pages.lease_chunk(kGoodRun);
+      if (!lease) break;
+      gain(lease);
+    }
+    return true;
   }
 
   // Ends all leases. REQUIRES: the owner's lock.
@@ -85,22 +108,28 @@ class PageLessee {
   std::uint32_t sent = 0;
 
  private:
-  // Ends what has little to give; one lease in any case if all places are taken.
-  void end_poor(PageAlloc<G>& pages) noexcept {
-    const auto poorer = [](const ChunkLease<G>& a, const ChunkLease<G>& b) noexcept {
-      return a.free_pages() < b.free_pages();
-    };
-    const auto end = leases_.begin() + count_;
-    const auto poorest = std::min_element(leases_.begin(), end, poorer);
-    const bool full = count_ == kMaxLeases;
-    unsigned kept = 0;
-    for (auto it = leases_.begin(); it != end; ++it) {
-      if (it->free_pages() < kPoor || (full && it == poorest))
-        pages.end_lease(*it);
-      else
-        leases_[kept++] = *it;
+  // What has little to give ends at a refill; one lease in any case if all places are taken.
+  [[nodiscard]] bool ends(unsigned i, unsigned poorest) const noexcept {
+    return i == poorest || leases_[i].free_pages() < kPoor;
+  }
+  [[nodiscard]] unsigned poorest_if_full() const noexcept {
+    if (count_ < kMaxLeases) return kMaxLeases;
+    unsigned poorest = 0;
+    for (unsigned i = 1; i < count_; ++i) {
+      if (leases_[i].free_pages() < leases_[poorest].free_pages()) poorest = i;
     }
-    std::fill(leases_.begin() + kept, end, ChunkLease<G>());
+    return poorest;
+  }
+  void end_poor(PageAlloc<G>& pages) noexcept {
+    const unsigned poorest = poorest_if_full();
+    unsigned kept = 0;
+    for (unsigned i = 0; i < count_; ++i) {
+      if (ends(i, poorest))
+        pages.end_lease(leases_[i]);
+      else
+        leases_[kept++] = leases_[i];
+    }
+    std::fill(leases_.begin() + kept, leases_.begin() + count_, ChunkLease<G>());
     count_ = kept;
   }
 

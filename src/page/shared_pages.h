@@ -101,6 +101,7 @@ class SharedPages {
   }
 
   REAM_COLD Allocation alloc_slow(Lessee& mine, Pages n) noexcept {
+    mine.prepare_refill();
     return with_lock([&mine, n](PageAlloc<G>& pages) noexcept {
       if (n != Pages() && n <= Lessee::kMaxRun && mine.refill(pages, n)) return mine.alloc(n);
       (void)pages.settle();
