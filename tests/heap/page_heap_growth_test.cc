@@ -24,10 +24,13 @@ class Foreign {
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (bytes_ <= kStamped) Stamps::write(p_, bytes_.n, 1234);
   }
-  ~Foreign() { ::munmap(p_, bytes_.n); }
+  ~Foreign() {
+    if (p_ != MAP_FAILED) ::munmap(p_, bytes_.n);
+  }
   Foreign(const Foreign&) = delete;
   Foreign& operator=(const Foreign&) = delete;
 
+  bool is_at(Addr at) const { return p_ == at.ptr(); }
   bool untouched() const { return bytes_ <= kStamped && Stamps::hold(p_, bytes_.n, 1234); }
 
  private:
@@ -76,6 +79,7 @@ TEST_P(PageHeapGrowthTest, NoGrowthLiesInTwoWindows) {
   const Addr border(std::uint64_t{1} << page::HeapWindow::kAddressBits);
   const Addr begin(first + (64 << 20));
   const Foreign other(begin, border - 100_MiB - begin);
+  if (!other.is_at(begin)) GTEST_SKIP() << "no 16 TiB to be mapped, as under sanitizers";
   Span& low = large(90_MiB);
   Span& high = large(90_MiB);
   EXPECT_LT(Addr(low.base), border);

@@ -1,0 +1,213 @@
+/* Leases and frees without the lock (src/page/chunk_lease.h, page_lease_impl.h), for spin.
+ *
+ * Threads lease chunks, allocate from them or under the lock, free pages of any chunk, their own and
+ * those of others, end leases and settle, in every order that the accesses allow. Each word of a
+ * chunk holds one page here, so that a run of pages is freed in several steps.
+ *
+ * Checked: no page is given to two users; nobody waits for ever; when all have freed what they had,
+ * ended their leases and settled, no page is left in use, on its way or on a list.
+ *
+ * Memory is sequentially consistent, as are the accesses that the argument rests on. What is relaxed
+ * in the code (bits of `used`, next_sent) is written by one thread and read by others only through
+ * one of those.
+ *
+ * Mutations that must be found (models_test.py): EARLY_LOOK, the freer looks at `leased` before it
+ * sets its bits; LATE_CLEAR, settle clears `sent` after it has emptied `returned`; COLLECT_FIRST, the
+ * end of a lease empties `returned` before it clears `leased`.
+ */
+#ifndef THREADS
+#define THREADS 2
+#endif
+#ifndef STEPS
+#define STEPS 3          /* operations of a thread, besides its end */
+#endif
+#define CHUNKS 2
+#define WORDS 2          /* of a chunk; page p is word p % WORDS of chunk p / WORDS */
+#define PAGES (CHUNKS * WORDS)
+#define NONE 255
+
+bit used[PAGES];
+bit returned[PAGES];
+bit leased[CHUNKS];
+bit sent[CHUNKS];
+byte next_sent[CHUNKS];  /* chunk + 1, or 0 */
+byte head;
+bit locked;
+bit held[PAGES];         /* by some user: what must be freed again */
+byte ended;
+
+inline lock()   { atomic { !locked -> locked = 1 } }
+inline unlock() { locked = 0 }
+
+/* `take` becomes what was there. */
+inline exchange(word, value, take) { d_step { take = word; word = value } }
+
+inline empty_returned(c) {
+  w = 0;
+  do
+  :: w < WORDS ->
+     exchange(returned[c * WORDS + w], 0, b);
+     if :: b -> used[c * WORDS + w] = 0 :: else fi;
+     w++
+  :: else -> break
+  od
+}
+
+inline push(c) {
+  do
+  :: h = head;
+     next_sent[c] = h;
+     if
+     :: atomic { head == h -> head = c + 1 }; break
+     :: else -> skip
+     fi
+  od
+}
+
+/* PageAlloc::send */
+inline send(c) {
+  if
+  :: sent[c] -> skip
+  :: else ->
+     exchange(sent[c], 1, b);
+     if :: !b -> push(c) :: else fi
+  fi
+}
+
+/* PageAlloc::free_remote of pages [first, first + n), all in one chunk. */
+inline free_remote(first, n) {
+#ifdef EARLY_LOOK
+  l = leased[(first) / WORDS];
+#endif
+  w = 0;
+  do
+  :: w < n -> d_step { assert(!returned[first + w]); returned[first + w] = 1 }; w++
+  :: else -> break
+  od;
+#ifndef EARLY_LOOK
+  l = leased[(first) / WORDS];
+#endif
+  if :: !l -> send((first) / WORDS) :: else fi
+}
+
+/* PageAlloc::settle; under the lock. */
+inline settle() {
+  exchange(head, 0, h);
+  do
+  :: h != 0 ->
+     s = h - 1;
+     h = next_sent[s];
+#ifndef LATE_CLEAR
+     sent[s] = 0;
+#endif
+     if :: !leased[s] -> empty_returned(s) :: else fi;
+#ifdef LATE_CLEAR
+     sent[s] = 0;
+#endif
+  :: else -> break
+  od
+}
+
+/* PageAlloc::end_lease; under the lock. */
+inline end_lease() {
+#ifdef COLLECT_FIRST
+  empty_returned(lease);
+  leased[lease] = 0;
+#else
+  leased[lease] = 0;
+  empty_returned(lease);
+#endif
+  lease = NONE
+}
+
+/* A page for a user: it must have none. */
+inline give_to_user(p) {
+  d_step { assert(!used[p]); used[p] = 1 };
+  d_step { assert(!held[p]); held[p] = 1 }
+}
+
+/* A user frees page p, or both pages of its chunk if it takes both; claimed at once, so that no two
+ * users free the same. */
+inline free_some() {
+  n = 0;
+  if
+  :: d_step { held[0] -> held[0] = 0; p = 0; n = 1 }
+  :: d_step { held[1] -> held[1] = 0; p = 1; n = 1 }
+  :: d_step { held[2] -> held[2] = 0; p = 2; n = 1 }
+  :: d_step { held[0] && held[1] -> held[0] = 0; held[1] = 0; p = 0; n = 2 }
+  :: else -> skip
+  fi;
+  if
+  :: n == 0 -> skip
+  :: n != 0 && lease == p / WORDS ->  /* ChunkLease::free */
+     used[p] = 0;
+     if :: n == 2 -> used[p + 1] = 0 :: else fi
+  :: n != 0 && lease != p / WORDS -> free_remote(p, n)
+  fi
+}
+
+/* ChunkLease::alloc, and collect where nothing is free. */
+inline alloc_from_lease() {
+  if
+  :: !used[lease * WORDS] -> give_to_user(lease * WORDS)
+  :: used[lease * WORDS] && !used[lease * WORDS + 1] -> give_to_user(lease * WORDS + 1)
+  :: else -> empty_returned(lease)
+  fi
+}
+
+/* PageAlloc::alloc of one page; under the lock. */
+inline alloc_locked() {
+  p = 0;
+  do
+  :: p < PAGES && !leased[p / WORDS] && !used[p] -> give_to_user(p); break
+  :: p < PAGES && (leased[p / WORDS] || used[p]) -> p++
+  :: p >= PAGES -> break
+  od
+}
+
+inline lease_chunk() {
+  if
+  :: !leased[0] -> leased[0] = 1; lease = 0
+  :: !leased[1] -> leased[1] = 1; lease = 1
+  :: else -> skip
+  fi
+}
+
+proctype Thread() {
+  byte step, lease = NONE, p, n, w, h, s;
+  bit b, l;
+  do
+  :: step < STEPS ->
+     step++;
+     if
+     :: lease == NONE -> lock(); lease_chunk(); unlock()
+     :: lease != NONE -> alloc_from_lease()
+     :: lease != NONE -> lock(); end_lease(); unlock()
+     :: lock(); settle(); alloc_locked(); unlock()
+     :: free_some()
+     fi
+  :: else -> break
+  od;
+  /* The end: nothing is kept. */
+  if :: lease != NONE -> lock(); end_lease(); unlock() :: else fi;
+  do
+  :: held[0] || held[1] || held[2] -> free_some()
+  :: d_step { held[3] -> held[3] = 0; p = 3 }; free_remote(p, 1)
+  :: else -> break
+  od;
+  ended++
+}
+
+init {
+  byte h, s, w, p, i;
+  bit b;
+  atomic { i = 0; do :: i < THREADS -> run Thread(); i++ :: else -> break od };
+  ended == THREADS;
+  settle();
+  p = 0;
+  do
+  :: p < PAGES -> assert(!used[p] && !returned[p] && !held[p]); p++
+  :: else -> break
+  od;
+  assert(!sent[0] && !sent[1] && head == 0)
+}
