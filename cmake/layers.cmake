@@ -20,10 +20,36 @@ function(ream_drop_other_systems list_name)
   set(${list_name} "${kept}" PARENT_SCOPE)
 endfunction()
 
+# Likewise for a processor: where x_x86.cc or x_arm64.cc is for this one, x_other.cc is left out.
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" ream_processor)
+if(ream_processor MATCHES "^(x86_64|amd64)$")
+  set(ream_processor x86)
+elseif(ream_processor MATCHES "^(aarch64|arm64)$")
+  set(ream_processor arm64)
+endif()
+function(ream_drop_other_processors list_name)
+  set(kept "")
+  foreach(source IN LISTS ${list_name})
+    if(source MATCHES "_(x86|arm64)\\.cc$" AND NOT CMAKE_MATCH_1 STREQUAL ream_processor)
+      continue()
+    endif()
+    string(REGEX REPLACE "_other\\.cc$" "_${ream_processor}.cc" own "${source}")
+    if(NOT own STREQUAL source AND own IN_LIST ${list_name})
+      continue()
+    endif()
+    list(APPEND kept "${source}")
+  endforeach()
+  set(${list_name} "${kept}" PARENT_SCOPE)
+endfunction()
+
 # The one file that catches (a new handler may throw where the caller asked for null). It names the C++
 # runtime weakly in assembler, which only holds within its own object: no LTO.
 set_source_files_properties(src/abi/operator_new_nothrow.cc PROPERTIES
   COMPILE_OPTIONS "-fexceptions;$<$<BOOL:${REAM_LTO}>:-fno-lto>")
+
+# GCC 12 takes the undefined registers inside its own intrinsics for a mistake.
+set_source_files_properties(src/page/kernels_x86.cc PROPERTIES
+  COMPILE_OPTIONS "$<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized;-Wno-maybe-uninitialized>")
 
 set(REAM_LAYERS "")
 foreach(line IN LISTS layer_lines)
@@ -35,6 +61,7 @@ foreach(line IN LISTS layer_lines)
     continue()
   endif()
   ream_drop_other_systems(sources)
+  ream_drop_other_processors(sources)
   if(sources)
     add_library(ream_${layer} OBJECT ${sources})
     target_link_libraries(ream_${layer} PRIVATE ream_library_flags)

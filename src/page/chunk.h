@@ -22,13 +22,13 @@
 #pragma once
 
 #include <atomic>
-#include <bit>
 #include <cstdint>
 #include <type_traits>
 
 #include "base/annotate.h"
 #include "base/config.h"
 #include "page/chunk_bits.h"
+#include "page/kernels.h"
 
 namespace ream::page {
 
@@ -53,17 +53,10 @@ struct alignas(kCacheLineBytes) Chunk {
   [[nodiscard]] unsigned unscavenged_pages() const noexcept { return backed_pages - used_pages; }
   [[nodiscard]] std::uint64_t scavenged_word(unsigned w) const noexcept { return ~backed[w]; }
 
-  // Marks free pages [i, i + n) in use. Returns how many of them were scavenged. Counts bits only
-  // where some were: without vectors that is a call.
+  // Marks free pages [i, i + n) in use. Returns how many of them were scavenged.
   REAM_INLINE unsigned allocate(unsigned i, unsigned n) noexcept {
-    unsigned scavenged = 0;
-    for_each_word(i, n, [&](unsigned w, std::uint64_t mask) noexcept {
-      used[w] |= mask;
-      const std::uint64_t missing = mask & ~backed[w];
-      if (missing == 0) return;
-      scavenged += static_cast<unsigned>(std::popcount(missing));
-      backed[w] |= missing;
-    });
+    const unsigned scavenged =
+        n <= kWordPages ? take_range(used, backed, i, n) : kernels().take_range(used, backed, i, n);
     used_pages = static_cast<std::uint16_t>(used_pages + n);
     backed_pages = static_cast<std::uint16_t>(backed_pages + scavenged);
     return scavenged;
@@ -76,13 +69,17 @@ struct alignas(kCacheLineBytes) Chunk {
       used_pages = 0;
       return;
     }
-    clear_range(used, i, n);
+    if (n <= kWordPages) {
+      clear_range(used, i, n);
+    } else {
+      kernels().clear_range(used, i, n);
+    }
     used_pages = static_cast<std::uint16_t>(used_pages - n);
   }
 
   // Marks free pages [i, i + n) scavenged. Returns how many were not before.
   unsigned mark_scavenged(unsigned i, unsigned n) noexcept {
-    const unsigned changed = popcount_range(backed, i, n);
+    const unsigned changed = kernels().popcount_range(backed, i, n);
     clear_range(backed, i, n);
     backed_pages = static_cast<std::uint16_t>(backed_pages - changed);
     return changed;
@@ -90,7 +87,7 @@ struct alignas(kCacheLineBytes) Chunk {
 
   // Marks pages [i, i + n) as having memory behind them. Returns how many had not before.
   unsigned mark_backed(unsigned i, unsigned n) noexcept {
-    const unsigned changed = n - popcount_range(backed, i, n);
+    const unsigned changed = n - kernels().popcount_range(backed, i, n);
     set_range(backed, i, n);
     backed_pages = static_cast<std::uint16_t>(backed_pages + changed);
     return changed;

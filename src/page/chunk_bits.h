@@ -46,7 +46,22 @@ REAM_INLINE constexpr void set_range(ChunkBits& bits, unsigned i, unsigned n) no
 REAM_INLINE constexpr void clear_range(ChunkBits& bits, unsigned i, unsigned n) noexcept {
   for_each_word(i, n, [&](unsigned w, std::uint64_t mask) noexcept { bits[w] &= ~mask; });
 }
-constexpr unsigned popcount_range(const ChunkBits& bits, unsigned i, unsigned n) noexcept {
+// Sets [i, i + n) in both. Returns how many of them were clear in `backed`. Counts bits only where
+// some were: without vectors that is a call.
+REAM_INLINE constexpr unsigned take_range(ChunkBits& used, ChunkBits& backed, unsigned i,
+                                          unsigned n) noexcept {
+  unsigned scavenged = 0;
+  for_each_word(i, n, [&](unsigned w, std::uint64_t mask) noexcept {
+    used[w] |= mask;
+    const std::uint64_t missing = mask & ~backed[w];
+    if (missing == 0) return;
+    scavenged += static_cast<unsigned>(std::popcount(missing));
+    backed[w] |= missing;
+  });
+  return scavenged;
+}
+REAM_INLINE constexpr unsigned popcount_range(const ChunkBits& bits, unsigned i,
+                                              unsigned n) noexcept {
   unsigned count = 0;
   for_each_word(i, n, [&](unsigned w, std::uint64_t mask) noexcept {
     count += static_cast<unsigned>(std::popcount(bits[w] & mask));

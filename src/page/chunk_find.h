@@ -5,8 +5,10 @@
 
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include "page/chunk_bits.h"
+#include "page/kernels.h"
 
 namespace ream::page {
 
@@ -23,13 +25,11 @@ constexpr unsigned find_free_page(const ChunkBits& used, unsigned from) noexcept
   return w * kWordPages + static_cast<unsigned>(std::countr_zero(free));
 }
 
-// Lowest run of n free pages that begins at or above `from`, or kNoPage. Pages below `from` count
-// as in use. REQUIRES: from < 512, n > 0.
-//
-// One pass over the words. `run` is the number of free pages directly below the current word; a fit
-// either ends in this word's low free pages, or (n <= 64) lies inside the word.
-constexpr unsigned find_run(const ChunkBits& used, unsigned n, unsigned from) noexcept {
-  if (n == 1) return find_free_page(used, from);
+// find_run() one word after the other, in one pass. REQUIRES: from < 512, n > 1. `run` is the
+// number of free pages directly below the current word; a fit either ends in this word's low free
+// pages, or (n < 64) lies inside the word.
+REAM_INLINE constexpr unsigned find_run_by_words(const ChunkBits& used, unsigned n,
+                                                 unsigned from) noexcept {
   unsigned w = from / kWordPages;
   std::uint64_t x = used[w] | low_mask(from % kWordPages);
   for (unsigned run = 0;; x = used[w]) {
@@ -48,6 +48,23 @@ constexpr unsigned find_run(const ChunkBits& used, unsigned n, unsigned from) no
     }
     if (++w == kChunkWords) return kNoPage;
   }
+}
+
+// Lowest run of n free pages that begins at or above `from`, or kNoPage. Pages below `from` count
+// as in use. REQUIRES: from < 512, n > 0.
+//
+// Where the run at `from` fits, or one inside the first word, that is seen here; it is the usual
+// case. The rest is a kernel's.
+constexpr unsigned find_run(const ChunkBits& used, unsigned n, unsigned from) noexcept {
+  if (n == 1) return find_free_page(used, from);
+  if (clear_above(used, from) >= n) return from;
+  if (std::is_constant_evaluated()) return find_run_by_words(used, n, from);
+  if (n < kWordPages) {
+    const std::uint64_t free = ~used[from / kWordPages] & kAllOnes << (from % kWordPages);
+    const unsigned i = find_bit_range64(free, n);
+    if (i < kWordPages) return from / kWordPages * kWordPages + i;
+  }
+  return kernels().find_run(used, n, from);
 }
 
 // Highest i such that [i, i + n) is free and i + n <= limit, or kNoPage. REQUIRES: limit in [1,

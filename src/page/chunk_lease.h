@@ -39,6 +39,7 @@
 #include "page/chunk_find.h"
 #include "page/chunk_summary.h"
 #include "page/geometry.h"
+#include "page/kernels.h"
 #include "page/page_cache.h"
 #include "page/summary.h"
 #include "page/window.h"
@@ -112,7 +113,7 @@ class ChunkLease {
     if (closed_) return;
     (void)collect();
     summary_ = summarize(chunk_->used);
-    backed_ = popcount(chunk_->backed);
+    backed_ = kernels().popcount_range(chunk_->backed, 0, kChunkPages);
     closed_ = true;
   }
   // REQUIRES: close() was the last call.

@@ -11,8 +11,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include "page/chunk_bits.h"
+#include "page/kernels.h"
 #include "page/summary.h"
 
 namespace ream::page {
@@ -28,11 +30,12 @@ constexpr unsigned longest_run_above(std::uint64_t x, unsigned longest) noexcept
   return longest;
 }
 
-// The longest run of free pages in a chunk where it is known to be in [at_least, at_most]. First
-// the runs that touch word borders, in one pass; a run inside a word is at most 62 long, and is
-// looked for only while it could win.
-[[gnu::noinline]] constexpr unsigned longest_run(const ChunkBits& used, unsigned at_least,
-                                                 unsigned at_most) noexcept {
+// A run between two pages in use of one word is no longer than this.
+inline constexpr unsigned kLongestInWord = kWordPages - 2;
+
+// The longest free run that touches an end of a word, or at_least if that is longer.
+REAM_INLINE constexpr unsigned longest_across_words(const ChunkBits& used,
+                                                    unsigned at_least) noexcept {
   unsigned longest = at_least;
   unsigned run = 0;  // free pages directly below the current word
   for (const std::uint64_t x : used) {
@@ -41,19 +44,24 @@ constexpr unsigned longest_run_above(std::uint64_t x, unsigned longest) noexcept
       continue;
     }
     longest = std::max(longest, run + static_cast<unsigned>(std::countr_zero(x)));
-    if (longest >= at_most) return longest;
     run = static_cast<unsigned>(std::countl_zero(x));
   }
-  longest = std::max(longest, run);
-  if (longest >= kWordPages - 2) return longest;
-  for (const std::uint64_t x : used) {
-    if (longest == at_most) break;
-    longest = longest_run_above(~x, longest);
-  }
+  return std::max(longest, run);
+}
+
+// The longest run of free pages in a chunk where it is known to be in [at_least, at_most]. First
+// the runs that touch word borders; a run inside a word is looked for only if it could win.
+constexpr unsigned longest_run(const ChunkBits& used, unsigned at_least,
+                               unsigned at_most) noexcept {
+  if (!std::is_constant_evaluated()) return kernels().longest_run(used, at_least, at_most);
+  unsigned longest = longest_across_words(used, at_least);
+  if (longest >= kLongestInWord) return longest;
+  for (const std::uint64_t x : used) longest = longest_run_above(~x, longest);
   return longest;
 }
 
 constexpr Summary summarize(const ChunkBits& used) noexcept {
+  if (!std::is_constant_evaluated()) return kernels().summarize(used);
   const unsigned start = clear_above(used, 0);
   const unsigned end = clear_below(used, kChunkPages);
   return Summary::pack(start, longest_run(used, std::max(start, end), kChunkPages), end);

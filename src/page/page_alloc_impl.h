@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "page/chunk_summary.h"
+#include "page/kernels.h"
 #include "page/page_alloc.h"
 
 namespace ream::page {
@@ -78,6 +79,8 @@ GrowResult PageAlloc<G>::grow(Addr base, Bytes bytes) noexcept {
   }
   if (!ranges_.reserve_one() || !cover(growth)) return GrowResult::kNoMetadata;
 
+  // Not for a process whose whole heap is a chunk: asking the processor may take 10 us.
+  if (hi - lo > 1 || ranges_.size() > 0) select_kernels();
   REAM_CHECK(ranges_.add(range));
   tree_.grow(ChunkIndex{lo}, ChunkIndex{hi});
   free_pages_ += Pages((hi - lo) << kLogChunkPages);

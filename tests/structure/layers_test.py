@@ -5,7 +5,8 @@ Rules, for a file of layer L:
  1. An include in quotes is written from src/ ("page/summary.h"), exists, and is of L or of a layer
     that the table allows L.
  2. An include in brackets is a header of the C++ or C standard library; only src/os sees the
-    operating system. <ream/...>, the public headers, are seen by abi and inspect alone.
+    operating system. <ream/...>, the public headers, are seen by abi and inspect alone. The compiler's
+    headers for a processor are seen by sources that are named for it (x_x86.cc, x_arm64.cc).
  3. #if and its kin stand only in src/os, base/config.h and base/annotate.h.
  4. Headers do not include each other in a circle; only a *_impl.h, the second half of a template that
     its header includes at the end, includes that header back.
@@ -35,6 +36,7 @@ stdint.h stdio.h stdlib.h string.h time.h uchar.h wchar.h wctype.h
 
 # <malloc.h> declares the structures that mallinfo and mallinfo2 return.
 EXTRA_HEADERS = {"abi": {"malloc.h"}}
+PROCESSOR_HEADERS = {"x86": {"cpuid.h", "immintrin.h"}, "arm64": {"arm_neon.h"}}
 PUBLIC_HEADER_LAYERS = {"abi", "inspect"}
 CONDITIONAL_FILES = {"src/base/config.h", "src/base/annotate.h"}
 
@@ -50,6 +52,12 @@ def includes(text):
             yield number, match.group(1), match.group(2)
 
 
+def processor_of(path):
+    """The processor that a source is named for, or None."""
+    last = path.stem.rpartition("_")[2]
+    return last if path.suffix == ".cc" and last in PROCESSOR_HEADERS else None
+
+
 def quoted_violation(root, table, layer, name):
     used = name.split("/")[0]
     if not (root / "src" / name).is_file():
@@ -59,11 +67,14 @@ def quoted_violation(root, table, layer, name):
     return None
 
 
-def bracketed_violation(layer, name):
+def bracketed_violation(layer, processor, name):
     if name.startswith("ream/"):
         return None if layer in PUBLIC_HEADER_LAYERS else f"{layer} may not include <{name}>"
     if layer == "os" or name in STANDARD_HEADERS or name in EXTRA_HEADERS.get(layer, ()):
         return None
+    for known, headers in PROCESSOR_HEADERS.items():
+        if name in headers:
+            return None if processor == known else f"<{name}> belongs to {known}: only *_{known}.cc may include it"
     return f"<{name}> belongs to the operating system: only src/os may include it"
 
 
@@ -76,7 +87,7 @@ def source_violations(root, table):
         text = (root / path).read_text()
         for number, quoted, bracketed in includes(text):
             problem = (quoted_violation(root, table, layer, quoted) if quoted
-                       else bracketed_violation(layer, bracketed))
+                       else bracketed_violation(layer, processor_of(path), bracketed))
             if problem:
                 yield f"{path}:{number}: {problem}"
         if layer != "os" and str(path) not in CONDITIONAL_FILES:
@@ -144,6 +155,8 @@ class Rules(unittest.TestCase):
         "src/os/os_linux.cc": '#include <sys/mman.h>\n#include "base/units.h"\n#ifdef X\n#endif\n',
         "src/page/alloc.h": '#include "base/units.h"\n',
         "src/page/alloc.cc": '#include "page/alloc.h"\n',
+        "src/page/vectors_x86.cc": "#include <immintrin.h>\n#include <cpuid.h>\n",
+        "src/page/vectors_arm64.cc": "#include <arm_neon.h>\n",
         "src/abi/malloc.cc": "#include <malloc.h>\n#include <ream/ream.h>\n",
         "src/inspect/reader.h": "",
         "tools/ream/main.cc": '#include <unistd.h>\n#include "inspect/reader.h"\n#include "run.h"\n',
@@ -178,6 +191,11 @@ class Rules(unittest.TestCase):
 
     def test_extra_header_only_where_named(self):
         self.assert_one("<malloc.h>", "src/heap/x.cc", "#include <malloc.h>\n")
+
+    def test_processor_header_only_in_its_files(self):
+        for path in ("src/page/vectors.cc", "src/page/vectors_x86.h", "src/page/vectors_arm64.cc"):
+            self.assert_one("<immintrin.h> belongs to x86", path, "#include <immintrin.h>\n")
+        self.assert_one("<arm_neon.h> belongs to arm64", "src/page/vectors_x86.cc", "#include <arm_neon.h>\n")
 
     def test_public_header_below_abi(self):
         self.assert_one("<ream/ream.h>", "src/page/x.cc", "#include <ream/ream.h>\n")
