@@ -2,24 +2,42 @@
 
 #include "base/format.h"
 
+// Weak: null in a program without a C library, which this layer does not need.
+extern "C" {
+[[gnu::weak]] long write(int descriptor, const void* data, std::size_t bytes);
+[[gnu::weak, noreturn]] void abort() noexcept;
+}
+
 namespace ream {
 namespace {
 
-void lose(const char*, std::size_t) noexcept {}
-void trap() noexcept { __builtin_trap(); }
+void to_stderr(const char* text, std::size_t bytes) noexcept {
+  constexpr int kStderr = 2;
+  while (bytes > 0 && &::write != nullptr) {
+    const long written = ::write(kStderr, text, bytes);
+    if (written <= 0) return;
+    text += written;
+    bytes -= static_cast<std::size_t>(written);
+  }
+}
 
-constinit MessageSink g_sink = lose;
-constinit EndProgram g_end = trap;
+void end_by_abort() noexcept {
+  if (&::abort != nullptr) ::abort();
+  __builtin_trap();
+}
+
+constinit MessageSink g_sink = to_stderr;
+constinit EndProgram g_end = end_by_abort;
 
 using Line = TextBuffer<512>;
 
-void write(Line& line) noexcept {
+void send(Line& line) noexcept {
   line.text("\n");
   g_sink(line.data(), line.size());
 }
 
 [[noreturn]] void end(Line& line) noexcept {
-  write(line);
+  send(line);
   g_end();
   __builtin_trap();
 }
@@ -31,7 +49,7 @@ void set_end_program(EndProgram end) noexcept { g_end = end; }
 
 void message(const char* text) noexcept {
   Line line;
-  write(line.text("ream: ").text(text));
+  send(line.text("ream: ").text(text));
 }
 
 void fatal(const char* text) noexcept {

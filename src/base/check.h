@@ -18,12 +18,14 @@
 
 namespace ream {
 
-// Where messages go. The page layer knows no OS: whoever composes the program installs a sink that
-// writes the whole text (the OS layer's writes to stderr). Until then messages are lost.
+// Where messages go: a sink writes the whole text. Until one is installed (the heap installs the OS
+// layer's) messages go to descriptor 2 by the C library's write(), in a program that has one; this
+// layer knows no OS and needs no C library, so elsewhere they are lost.
 using MessageSink = void (*)(const char* text, std::size_t bytes) noexcept;
 void set_message_sink(MessageSink sink) noexcept;
 
-// How the program ends after a fatal message; the default traps.
+// How the program ends after a fatal message: by default by the C library's abort(), in a program
+// that has one, else by a trap. It may not return; if it does, the program traps.
 using EndProgram = void (*)() noexcept;
 void set_end_program(EndProgram end) noexcept;
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <string>
 
@@ -30,6 +31,11 @@ TEST(Check, MessagesAreOneLine) {
   set_message_sink(keep);
   message("all is well");
   EXPECT_EQ(g_written, "ream: all is well\n");
+}
+
+// No fixture: nothing is installed yet.
+TEST(CheckDefaultsDeathTest, AMessageOnStderrAndAbort) {
+  EXPECT_EXIT(fatal("no way out"), ::testing::KilledBySignal(SIGABRT), "^ream: no way out\n$");
 }
 
 TEST_F(CheckDeathTest, FatalTexts) {
