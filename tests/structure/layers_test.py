@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds every include of src/ and tools/ against layers.txt.
+"""Holds every include of src/, include/, tools/ and examples/ against layers.txt.
 
 Rules, for a file of layer L:
  1. An include in quotes is written from src/ ("page/summary.h"), exists, and is of L or of a layer
@@ -12,6 +12,9 @@ Rules, for a file of layer L:
     its header includes at the end, includes that header back.
  5. src/ has only the folders of the table, and no folders in them.
 tools/ may use <ream/...>, the inspect layer, its own files and any system header.
+include/ may use the C++ and C standard libraries and "ream/..."; of src/ only what PUBLIC_HEADERS says.
+examples/ are programs of other people: <ream/page.h>, <ream/page_os.h>, their own files and any system
+header.
 """
 import re
 import unittest
@@ -37,6 +40,10 @@ stdint.h stdio.h stdlib.h string.h time.h uchar.h wchar.h wctype.h
 # <malloc.h> declares the structures that mallinfo and mallinfo2 return.
 EXTRA_HEADERS = {"abi": {"malloc.h"}}
 PROCESSOR_HEADERS = {"x86": {"cpuid.h", "immintrin.h"}, "arm64": {"arm_neon.h"}}
+# What a public header may show of src/: layers, or single files.
+PUBLIC_HEADERS = {"include/ream/page.h": {"base", "page"},
+                  "include/ream/page_os.h": {"heap/page_environment.h"}}
+EXAMPLES_MAY_USE = {"ream/page.h", "ream/page_os.h"}
 PUBLIC_HEADER_LAYERS = {"abi", "inspect"}
 CONDITIONAL_FILES = {"src/base/config.h", "src/base/annotate.h"}
 
@@ -130,8 +137,32 @@ def tool_violations(root, table):
                 yield f'{path}:{number}: tools may not include {layer} ("{quoted}"), only inspect'
 
 
+def public_header_violations(root):
+    for path in files_under(root, ["include"], SOURCES):
+        shown = PUBLIC_HEADERS.get(str(path), set())
+        for number, quoted, bracketed in includes((root / path).read_text()):
+            name = quoted or bracketed
+            if name.startswith("ream/"):
+                if not (root / "include" / name).is_file():
+                    yield f"{path}:{number}: no include/{name}"
+            elif quoted and quoted not in shown and quoted.split("/")[0] not in shown:
+                yield f'{path}:{number}: a public header may not show "{quoted}"'
+            elif bracketed and bracketed not in STANDARD_HEADERS:
+                yield f"{path}:{number}: a public header may not include <{bracketed}>"
+
+
+def example_violations(root):
+    for path in files_under(root, ["examples"], SOURCES):
+        for number, quoted, bracketed in includes((root / path).read_text()):
+            if quoted and not ((root / path).parent / quoted).is_file():
+                yield f'{path}:{number}: "{quoted}": examples see only <ream/page*.h> and their own files'
+            if bracketed and bracketed.startswith("ream/") and bracketed not in EXAMPLES_MAY_USE:
+                yield f"{path}:{number}: examples may not include <{bracketed}>"
+
+
 def violations(root, table):
-    return [*source_violations(root, table), *circle_violations(root), *tool_violations(root, table)]
+    return [*source_violations(root, table), *circle_violations(root), *tool_violations(root, table),
+            *public_header_violations(root), *example_violations(root)]
 
 
 class Repository(unittest.TestCase):
@@ -161,6 +192,11 @@ class Rules(unittest.TestCase):
         "src/inspect/reader.h": "",
         "tools/ream/main.cc": '#include <unistd.h>\n#include "inspect/reader.h"\n#include "run.h"\n',
         "tools/ream/run.h": "",
+        "include/ream/ream.h": "#include <stddef.h>\n",
+        "include/ream/page.h": '#include <cstddef>\n#include "base/units.h"\n#include "page/alloc.h"\n',
+        "include/ream/page_os.h": '#include "heap/page_environment.h"\n#include <ream/page.h>\n',
+        "examples/pool/main.cc": '#include <ream/page.h>\n#include <sys/mman.h>\n#include "pool.h"\n',
+        "examples/pool/pool.h": "",
     }
 
     def assert_one(self, words, path, text):
@@ -223,6 +259,16 @@ class Rules(unittest.TestCase):
 
     def test_tool_reaches_below_inspect(self):
         self.assert_one("only inspect", "tools/ream/x.cc", '#include "page/alloc.h"\n')
+
+    def test_public_header_shows_too_much(self):
+        self.assert_one('may not show "page/alloc.h"', "include/ream/ream.h", '#include "page/alloc.h"\n')
+        self.assert_one('may not show "heap/heap.h"', "include/ream/page_os.h", '#include "heap/heap.h"\n')
+        self.assert_one("no include/ream/gone.h", "include/ream/ream.h", "#include <ream/gone.h>\n")
+        self.assert_one("<unistd.h>", "include/ream/ream.h", "#include <unistd.h>\n")
+
+    def test_example_reaches_inside(self):
+        self.assert_one('"page/alloc.h"', "examples/pool/main.cc", '#include "page/alloc.h"\n')
+        self.assert_one("<ream/ream.h>", "examples/pool/main.cc", "#include <ream/ream.h>\n")
 
 
 if __name__ == "__main__":
