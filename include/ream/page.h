@@ -93,8 +93,9 @@
 //   shrink(base, have, want)    frees the tail of an allocation. C
 //   find, find_aligned, find_highest(n, lo, hi), find_mapped_addr    look, and take nothing. S
 //   alloc_to_cache, flush       a PageCache: up to 64 pages at once for one thread's own use
-//   lease_chunk, end_lease, ... a ChunkLease: a whole chunk for one thread to allocate from without
-//                               the lock; the protocol is at the head of chunk_lease.h
+//   lease_chunk, end_lease, free_remote, settle, ...    a ChunkLease: a whole chunk for one thread
+//   to
+//                               allocate from without the lock. SharedPages does it for you
 //   scavenge(want, deadline)    has the Environment purge free pages, highest first, until `want`
 //                               bytes are given back, none is left, or its clock reaches
 //                               `deadline`. Returns how much; a little more than wanted where OS
@@ -121,9 +122,14 @@
 // use the allocator; an end_program may not return, and throwing from it is std::terminate.
 //
 // Thread safety: none of its own. Hold one lock of yours around every call on a PageAlloc, or use
-// it from one thread. What needs no lock: a PageCache and a ChunkLease by their owner, and the
-// functions that page_alloc.h says so of. Allocators share nothing with each other, so several may
-// be used at once.
+// it from one thread. What needs no lock: a PageCache and a ChunkLease by their owner,
+// free_remote() and has_sent(). Allocators share nothing with each other, so several may be used at
+// once.
+//
+// For many threads on one allocator there is SharedPages<G, Lock>: PageAlloc, a lock of your type
+// (std::mutex will do) and a PageLessee a thread. Short runs come from chunks that the thread
+// leases, and pages of any chunk are freed, without the lock; a thread gets the lowest run of its
+// own chunks then, not of all. Contract: shared_pages.h.
 //
 // Compilers: C++20; g++ 12 and clang 19 are tested, with and without exceptions and RTTI.
 #pragma once
@@ -132,6 +138,7 @@
 #include "base/check.h"
 #include "base/units.h"
 #include "page/page_alloc.h"
+#include "page/shared_pages.h"
 
 namespace ream::page {
 

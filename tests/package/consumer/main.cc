@@ -5,11 +5,14 @@
 //   consumer hook      the same, with functions of its own in place of both
 #include <ream/page.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
+#include <thread>
 #include <typeinfo>
 
 #include "base/bits.h"
@@ -29,14 +32,18 @@ void* reserve(void* /*context*/, Bytes bytes) noexcept {
 bool commit(void* /*context*/, void* /*begin*/, Bytes /*bytes*/) noexcept { return true; }
 void release(void* /*context*/, void* begin, Bytes /*bytes*/) noexcept { std::free(begin); }
 
+Environment environment() {
+  Environment env;
+  env.reserve = reserve;
+  env.commit = commit;
+  env.release = release;
+  return env;
+}
+
 template <class G>
 struct Owner {  // a class with a virtual table, destroyed by an exception
   Owner() {
-    Environment env;
-    env.reserve = reserve;
-    env.commit = commit;
-    env.release = release;
-    const InitResult result = pages.init(env, window_base_for<G>(Addr(5'000'000'000)));
+    const InitResult result = pages.init(environment(), window_base_for<G>(Addr(5'000'000'000)));
     if (result != InitResult::kOk) throw std::runtime_error(reason(result));
   }
   Owner(const Owner&) = delete;
@@ -56,6 +63,32 @@ bool works(PageAlloc<G>& pages) {
                   pages.free_pages_total() == Pages(509) && pages.free(a.base, 3_pages) &&
                   !pages.free(a.base, 3_pages) && pages.scavenge(1_MiB) == bytes_of<G>(3_pages);
   return ok && pages.is_valid();
+}
+
+// The same allocator for many threads, each with a lessee.
+bool works_shared() {
+  using Shared = SharedPages<OwnGeometry, std::mutex>;
+  static Shared pages;
+  const bool ready = pages.with_lock([](PageAlloc<OwnGeometry>& p) {
+    return p.init(environment()) == InitResult::kOk && p.grow(Addr(), 64_MiB) == GrowResult::kOk;
+  });
+  std::atomic<int> failures{0};
+  const auto work = [&failures] {
+    Shared::Lessee mine;
+    for (int i = 0; i < 1000; ++i) {
+      const Allocation a = pages.alloc(mine, 3_pages);
+      if (!a || !pages.free(mine, a.base, 3_pages)) ++failures;
+    }
+    pages.end(mine);
+  };
+  std::thread other(work);
+  work();
+  other.join();
+  return pages.with_lock([&](PageAlloc<OwnGeometry>& p) {
+    const bool whole = p.free_pages_total() == p.total_pages() && p.is_valid();
+    p.release();
+    return ready && failures == 0 && whole;
+  });
 }
 
 template <class G>
@@ -83,7 +116,7 @@ int main(int argc, char** argv) {
     Owner<Tiny4> compiled_in_the_library;
     Owner<OwnGeometry> compiled_here;
     if (!works(compiled_in_the_library.pages) || !works(compiled_here.pages) ||
-        !works_in_second_file(compiled_here.pages)) {
+        !works_in_second_file(compiled_here.pages) || !works_shared()) {
       return 1;
     }
     if (argc > 1) {
