@@ -181,9 +181,14 @@ Allocation PageAlloc<G>::take(PageIndex first, std::uint64_t n) noexcept {
 template <class G>
 REAM_INLINE unsigned PageAlloc<G>::take_in_chunk(ChunkIndex c, unsigned i, unsigned n) noexcept {
   Chunk& chunk = chunks_.at(c);
-  if (chunk.used_pages == 0) tree_.push_down(c);
+  const bool was_empty = chunk.used_pages == 0;
+  if (was_empty) [[unlikely]]
+    tree_.push_down(c);
   const unsigned scavenged = chunk.allocate(i, n);
   tree_.change_leaf(c, after_alloc(tree_.leaf(c), chunk.used, i, n, chunk.free_pages()));
+  // Whoever reads the tree from outside skips what is all free.
+  if (was_empty) [[unlikely]]
+    tree_.catch_up();
   return scavenged;
 }
 

@@ -48,6 +48,7 @@ typename PageAlloc<G>::Lease PageAlloc<G>::begin_lease(ChunkIndex c) noexcept {
   unmark_candidate(c, chunk);
   std::atomic_ref<std::uint8_t>(chunk.leased).store(1);
   tree_.change_leaf(c, Summary());
+  tree_.catch_up();
   REAM_AUDIT(is_valid_around(first_page(c), 1));
   return Lease(chunk, window_.chunk_base(c), free);
 }

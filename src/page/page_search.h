@@ -47,6 +47,7 @@ class PageSearch {
   // The same for a start whose chunk is exact and does not hold the run, and below which nothing is
   // free: no path to look up. REQUIRES: the leaf of `c` is exact, its max is below n.
   [[nodiscard]] Found first_after(std::uint64_t n, ChunkIndex c) noexcept {
+    tree_.catch_up();
     const Runs runs = visit(0, c.n);
     note_free(runs, 0, c.n);
     return forward(n, {0, c.n, runs}, runs.end);

@@ -12,9 +12,14 @@
 // only the highest entries that the range covers; what lies below them is stale until push_down()
 // writes it, which is due before the first page is taken from a chunk that is all free.
 //
+// The ranks above the leaves run behind: of up to two chunks whose leaf has changed they still show
+// the summary before (behind_). A page freed and one allocated in the same chunk often leave its leaf
+// as it was, and most searches end in one chunk; then the parents are never written. Whoever looks
+// above the leaves catches up first.
+//
 // Thread safety: the owner's lock.
 //
-// Invariants (is_valid):
+// Invariants (is_valid), after catch_up():
 //  1. Unless a higher entry on its path is all free, an entry is exact: the merge of its block
 //  below,
 //     or for a leaf the summary of its chunk (0 while the chunk is leased or not grown).
@@ -67,16 +72,23 @@ class SummaryTree {
   // What an entry would say if nothing were left stale.
   [[nodiscard]] Runs summary_of(unsigned rank, std::uint64_t i) const noexcept;
 
+  // Brings the ranks above the leaves up to date. REQUIRED before at(); the functions here do it.
+  void catch_up() const noexcept {
+    if ((behind_[0].key | behind_[1].key) != 0) [[unlikely]]
+      catch_up_slow();
+  }
+
   // Writes what is stale on the path to a chunk, so that its leaf may change.
   REAM_COLD void push_down(ChunkIndex c) noexcept;
 
-  // A leaf that is exact becomes `now`; everything above follows, as far as it changes.
+  // A leaf that is exact becomes `now`; what is above it follows at the next catch_up().
   REAM_INLINE void change_leaf(ChunkIndex c, Summary now) noexcept {
     Summary& entry = leaf(c);
     const Summary old = entry;
     if (old == now) return;
     entry = now;
-    climb<1>(c, old, now);
+    if (behind_[0].key == c.n + 1 || behind_[1].key == c.n + 1) return;
+    fall_behind(c, old);
   }
 
   // Chunks [lo, hi), at least two: the leaf of the first and of the last, and what all between
@@ -100,15 +112,30 @@ class SummaryTree {
     return c.n >> (G::kRankLogPages[rank] - kLogChunkPages);
   }
 
+  // A chunk whose leaf has changed, and the leaf that the ranks above it show.
+  struct Behind {
+    std::uint64_t key = 0;  // chunk index + 1; 0: none
+    Summary shown{};
+    [[nodiscard]] ChunkIndex chunk() const noexcept { return ChunkIndex{key - 1}; }
+  };
+
+  REAM_INLINE void fall_behind(ChunkIndex c, Summary shown) noexcept {
+    if (behind_[1].key != 0) settle_older();
+    behind_[1] = behind_[0];
+    behind_[0] = {c.n + 1, shown};
+  }
+  REAM_COLD void catch_up_slow() const noexcept;
+  void settle_older() const noexcept;
+
   template <unsigned kRank>
-  void climb(ChunkIndex c, Summary old, Summary now) noexcept;
+  void climb(ChunkIndex c, Summary old, Summary now) const noexcept;
   template <unsigned kRank>
   [[nodiscard]] Summary after_max_change(std::uint64_t i, Summary parent, std::uint64_t old_max,
                                          std::uint64_t max) const noexcept;
   template <unsigned kRank>
   [[nodiscard]] Summary after_end_change(ChunkIndex c, Runs parent, const Runs& old,
                                          const Runs& now) const noexcept;
-  void climb_crown(ChunkIndex c, Runs old, Runs now) noexcept;
+  void climb_crown(ChunkIndex c, Runs old, Runs now) const noexcept;
 
   [[nodiscard]] Runs merge_at(unsigned rank, std::uint64_t i) const noexcept;
   bool store(unsigned rank, std::uint64_t i, const Runs& runs) noexcept;
@@ -116,13 +143,14 @@ class SummaryTree {
 
   std::array<MetaArray<Summary>, G::kLevels> packed_{};
   std::array<MetaArray<CrownEntry>, kCrownRanks> crown_{};
+  mutable std::array<Behind, 2> behind_{};  // the newer one first
 };
 
 // Entries below the root never cover 2^21 pages, so they are unpacked without looking for the top
 // bit.
 template <class G>
 template <unsigned kRank>
-void SummaryTree<G>::climb(ChunkIndex c, Summary old, Summary now) noexcept {
+void SummaryTree<G>::climb(ChunkIndex c, Summary old, Summary now) const noexcept {
   const std::uint64_t i = index_at(kRank, c);
   Summary& parent = packed_[kRank][i];
   const Summary before = parent;

@@ -39,8 +39,42 @@ bool SummaryTree<G>::cover(const Environment& env, const Growth& growth,
   return true;
 }
 
+// The climb reads the leaves next to the changed one, and takes them for what the parent shows. So
+// where the other chunk that is behind lies in the same block, both are settled by a merge.
+template <class G>
+void SummaryTree<G>::settle_older() const noexcept {
+  const ChunkIndex c = behind_[1].chunk();
+  const Summary shown = behind_[1].shown;
+  behind_[1].key = 0;
+  const std::uint64_t block = index_at(1, c);
+  if (behind_[0].key == 0 || index_at(1, behind_[0].chunk()) != block) {
+    const Summary now = leaf(c);
+    if (now != shown) climb<1>(c, shown, now);
+    return;
+  }
+  behind_[0].key = 0;
+  Summary& parent = packed_[1][block];
+  const Summary before = parent;
+  parent = Summary::pack(merge_at(1, block));
+  if (parent == before) return;
+  if constexpr (G::kLevels > 2)
+    climb<2>(c, before, parent);
+  else if constexpr (kCrownRanks > 0)
+    climb_crown(c, before.unpack(), parent.unpack());
+}
+
+template <class G>
+void SummaryTree<G>::catch_up_slow() const noexcept {
+  if (behind_[1].key != 0) settle_older();
+  if (behind_[0].key == 0) return;
+  behind_[1] = behind_[0];
+  behind_[0].key = 0;
+  settle_older();
+}
+
 template <class G>
 typename SummaryTree<G>::Position SummaryTree<G>::locate(ChunkIndex c) const noexcept {
+  catch_up();
   for (unsigned rank = kTop;; --rank) {
     const std::uint64_t i = index_at(rank, c);
     const Runs runs = at(rank, i);
@@ -52,6 +86,7 @@ typename SummaryTree<G>::Position SummaryTree<G>::locate(ChunkIndex c) const noe
 
 template <class G>
 Runs SummaryTree<G>::summary_of(unsigned rank, std::uint64_t i) const noexcept {
+  catch_up();
   const ChunkIndex first{i << (G::kRankLogPages[rank] - kLogChunkPages)};
   for (unsigned above = kTop; above > rank; --above) {
     const Runs runs = at(above, index_at(above, first));
@@ -63,6 +98,7 @@ Runs SummaryTree<G>::summary_of(unsigned rank, std::uint64_t i) const noexcept {
 
 template <class G>
 void SummaryTree<G>::push_down(ChunkIndex c) noexcept {
+  catch_up();
   for (unsigned rank = kTop; rank > 0; --rank) {
     const std::uint64_t i = index_at(rank, c);
     if (at(rank, i).max != 1ULL << G::kRankLogPages[rank]) continue;
@@ -76,6 +112,7 @@ void SummaryTree<G>::push_down(ChunkIndex c) noexcept {
 template <class G>
 void SummaryTree<G>::change_range(ChunkIndex lo, ChunkIndex hi, Summary first, Summary last,
                                   bool free_between) noexcept {
+  catch_up();
   const ChunkIndex end{hi.n - 1};
   leaf(lo) = first;
   leaf(end) = last;
@@ -94,6 +131,7 @@ void SummaryTree<G>::change_range(ChunkIndex lo, ChunkIndex hi, Summary first, S
 
 template <class G>
 void SummaryTree<G>::grow(ChunkIndex lo, ChunkIndex hi) noexcept {
+  catch_up();
   for (unsigned rank = 0; rank <= kTop; ++rank) {
     // Entries [a, b) are covered wholly; those whose whole block is covered may stay stale.
     const unsigned log_chunks = G::kRankLogPages[rank] - kLogChunkPages;
@@ -121,7 +159,7 @@ void SummaryTree<G>::grow(ChunkIndex lo, ChunkIndex hi) noexcept {
 
 // The same climb over entries that are not packed. The entries below the first crown rank are.
 template <class G>
-void SummaryTree<G>::climb_crown(ChunkIndex c, Runs old, Runs now) noexcept {
+void SummaryTree<G>::climb_crown(ChunkIndex c, Runs old, Runs now) const noexcept {
   for (unsigned rank = G::kLevels; rank < G::kRanks; ++rank) {
     const unsigned bits = G::kRankBlockBits[rank - 1];
     const std::uint64_t i = index_at(rank, c);
