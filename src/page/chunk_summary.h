@@ -86,13 +86,22 @@ REAM_INLINE constexpr unsigned run_inside_word(const ChunkBits& used, unsigned i
 REAM_INLINE constexpr Summary after_free(Summary before, const ChunkBits& used, unsigned i,
                                          unsigned n) noexcept {
   const unsigned inside = run_inside_word(used, i, n);
-  if (inside != 0 && inside <= before.max_small()) return before;
+  if (inside != 0) return inside <= before.max_small() ? before : before.with_max(inside);
   const unsigned begin = i - clear_below(used, i);
   const unsigned limit = i + n + clear_above(used, i + n);
   const std::uint64_t run = limit - begin;
   const Runs old = before.unpack_small();
   return Summary::pack(begin == 0 ? run : old.start, std::max(old.max, run),
                        limit == kChunkPages ? run : old.end);
+}
+
+// The longest run after one of the longest, of `longest` pages, has become two of which the longer
+// has `rest`, and `others` pages are free elsewhere in the chunk.
+REAM_INLINE constexpr unsigned longest_after_split(const ChunkBits& used, unsigned longest,
+                                                   unsigned rest, unsigned others) noexcept {
+  // All other runs together are no longer than the rest of this one.
+  if (others <= rest) return rest;
+  return longest_run(used, rest, longest);
 }
 
 // The summary after pages [i, i + n) were allocated, from the one before. `used` is after the
@@ -105,15 +114,15 @@ REAM_INLINE constexpr Summary after_alloc(Summary before, const ChunkBits& used,
   if (free_pages == 0) return Summary();
   const unsigned below = clear_below(used, i);
   const unsigned above = clear_above(used, i + n);
+  const unsigned rest = std::max(below, above);
+  const unsigned others = free_pages - below - above;
+  if (inside != 0) return before.with_max(longest_after_split(used, inside, rest, others));
   const Runs old = before.unpack_small();
   const std::uint64_t start = below == i ? below : old.start;
   const std::uint64_t end = i + n + above == kChunkPages ? above : old.end;
   if (below + n + above < old.max) return Summary::pack(start, old.max, end);  // not a longest run
-  const unsigned rest = std::max(below, above);
-  // All other runs together are no longer than the rest of this one.
-  if (free_pages - below - above <= rest) return Summary::pack(start, rest, end);
   const auto longest = static_cast<unsigned>(old.max);
-  return Summary::pack(start, longest_run(used, rest, longest), end);
+  return Summary::pack(start, longest_after_split(used, longest, rest, others), end);
 }
 
 }  // namespace ream::page

@@ -17,7 +17,9 @@
 // of a ChunkLease by its lessee, and free_to_lease() by anyone.
 //
 // Invariants (is_valid):
-//  1. No page below search_ is free. search_ is in grown memory, or kNoPageIndex.
+//  1. No page below search_ is free, save within [freed_lo_, freed_hi_). search_ is in grown
+//  memory,
+//     or kNoPageIndex.
 //  2. free_pages_ and unscavenged_ are the sums over chunks that are not leased.
 //  3. The leaf of a chunk is the summary of its bits; of a leased one, 0. Above, see SummaryTree.
 //  4. A chunk is in the scavenger's set exactly if its `candidate` mark is set; no leased one is.
@@ -27,6 +29,7 @@
 // release().
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -45,6 +48,7 @@
 #include "page/scavenge_candidate.h"
 #include "page/summary_tree.h"
 #include "page/window.h"
+#include "page/word_run.h"
 
 namespace ream::page {
 
@@ -238,7 +242,8 @@ class PageAlloc {
   [[nodiscard]] const Window<G>& window() const noexcept { return window_; }
   // Where the search for one page would begin; max_search_addr() when nothing is free.
   [[nodiscard]] Addr search_addr() const noexcept {
-    return search_ == kNoPageIndex ? max_search_addr() : window_.addr_of(search_);
+    const PageIndex start = search_start();
+    return start == kNoPageIndex ? max_search_addr() : window_.addr_of(start);
   }
   [[nodiscard]] Addr max_search_addr() const noexcept {
     return Addr(window_.base().n + ((1ULL << G::kAddressBits) - 1));
@@ -285,21 +290,36 @@ class PageAlloc {
   static void for_each_part(PageIndex first, std::uint64_t n, Visit visit) noexcept;
 
   [[nodiscard]] Found place(std::uint64_t n) noexcept;
-  [[nodiscard]] Found place_outside_chunk(std::uint64_t n) noexcept;
+  [[nodiscard]] Found place_outside_chunk(std::uint64_t n, ChunkIndex c) noexcept;
   [[nodiscard]] Found place_aligned(std::uint64_t n, std::uint64_t align) noexcept;
   void note_search(const PageSearch<G>& search) noexcept;
-  void move_search_up(PageIndex page) noexcept;
+  [[nodiscard]] PageIndex search_start() const noexcept {
+    return freed_lo_ < freed_hi_ ? std::min(freed_lo_, search_) : search_;
+  }
+  void note_lowest_free(PageIndex page) noexcept;
+  [[nodiscard]] PageIndex next_grown(PageIndex page) const noexcept;
+  void skip_taken(PageIndex first, std::uint64_t n) noexcept;
 
   [[nodiscard]] bool is_free(PageIndex first, std::uint64_t n) const noexcept;
   [[nodiscard]] bool is_in_use(PageIndex first, std::uint64_t n) const noexcept;
   [[nodiscard]] Allocation take(PageIndex first, std::uint64_t n) noexcept;
   [[nodiscard]] unsigned take_in_chunk(ChunkIndex c, unsigned i, unsigned n) noexcept;
   [[nodiscard]] std::uint64_t take_across(PageIndex first, std::uint64_t n) noexcept;
+  // Inside one word (page_word_impl.h).
+  [[nodiscard]] unsigned take_in_word(ChunkIndex c, Chunk& chunk, const WordRun& r) noexcept;
+  [[nodiscard]] Allocation taken(PageIndex first, std::uint64_t n,
+                                 std::uint64_t scavenged) noexcept;
+  [[nodiscard]] Allocation alloc_page_in_word() noexcept;
+  void give_in_word(ChunkIndex c, Chunk& chunk, const WordRun& r, FreeKind kind) noexcept;
+  [[nodiscard]] bool free_in_word(Addr base, Pages n, FreeKind kind) noexcept;
+
   void give(PageIndex first, std::uint64_t n, FreeKind kind) noexcept;
   void give_in_chunk(ChunkIndex c, Chunk& chunk, unsigned i, unsigned n, FreeKind kind) noexcept;
+  [[nodiscard]] bool free_slow(Addr base, Pages n, FreeKind kind) noexcept;
   [[nodiscard]] bool free_across(PageIndex first, std::uint64_t n, FreeKind kind) noexcept;
   void give_across(PageIndex first, std::uint64_t n, FreeKind kind) noexcept;
-  void note_free(PageIndex first, std::uint64_t pages) noexcept;
+  void note_free(PageIndex first, std::uint64_t reach, std::uint64_t pages) noexcept;
+  void note_lower_free(PageIndex first, std::uint64_t n) noexcept;
   void mark_candidate(ChunkIndex c, Chunk& chunk) noexcept;
   void unmark_candidate(ChunkIndex c, Chunk& chunk) noexcept;
 
@@ -324,6 +344,10 @@ class PageAlloc {
 
   Window<G> window_{};
   PageIndex search_ = kNoPageIndex;
+  // What was freed below it since. A page that is freed and soon allocated again so costs no search
+  // for the next one.
+  PageIndex freed_lo_{};
+  PageIndex freed_hi_{};
   std::uint64_t refused_ = kNothingRefused;
   Pages free_pages_{};
   Pages unscavenged_{};  // free and backed by memory
@@ -356,6 +380,7 @@ class PageAlloc {
 #include "page/page_lease_impl.h"
 #include "page/page_query_impl.h"
 #include "page/page_scavenge_impl.h"
+#include "page/page_word_impl.h"
 
 namespace ream::page {
 

@@ -47,6 +47,7 @@ void PageAlloc<G>::release() noexcept {
   tree_ = {};
   candidates_ = {};
   search_ = kNoPageIndex;
+  freed_lo_ = freed_hi_ = PageIndex();
   refused_ = kNothingRefused;
   free_pages_ = unscavenged_ = Pages();
   known_lo_ = known_hi_ = PageIndex();
@@ -165,21 +166,19 @@ bool PageAlloc<G>::is_in_use(PageIndex first, std::uint64_t n) const noexcept {
 
 // ---- Taking ----------------------------------------------------------------------------------
 
-// Marks free pages in use. Runs inside one chunk, nearly all, take the short way.
+// Marks free pages in use.
 template <class G>
 Allocation PageAlloc<G>::take(PageIndex first, std::uint64_t n) noexcept {
   const unsigned i = first.in_chunk();
-  const std::uint64_t scavenged = i + n <= kChunkPages
-                                      ? take_in_chunk(first.chunk(), i, static_cast<unsigned>(n))
-                                      : take_across(first, n);
-  free_pages_ -= Pages(n);
-  unscavenged_ -= Pages(n - scavenged);
-  REAM_AUDIT(is_valid_around(first, n));
-  return {window_.addr_of(first), Bytes(scavenged << G::kPageShift), true};
+  const ChunkIndex c = first.chunk();
+  if (is_in_word(i, n)) return taken(first, n, take_in_word(c, chunks_.at(c), word_run(i, n)));
+  return taken(
+      first, n,
+      i + n <= kChunkPages ? take_in_chunk(c, i, static_cast<unsigned>(n)) : take_across(first, n));
 }
 
 template <class G>
-REAM_INLINE unsigned PageAlloc<G>::take_in_chunk(ChunkIndex c, unsigned i, unsigned n) noexcept {
+unsigned PageAlloc<G>::take_in_chunk(ChunkIndex c, unsigned i, unsigned n) noexcept {
   Chunk& chunk = chunks_.at(c);
   const bool was_empty = chunk.used_pages == 0;
   if (was_empty) [[unlikely]]
@@ -222,9 +221,14 @@ Allocation PageAlloc<G>::alloc(Pages n, Pages align) noexcept {
     const Place at = find_aligned(n, align);
     return at ? take(window_.page_of(at.base), n.n) : Allocation{};
   }
+  if (n == Pages(1)) {
+    if (const Allocation page = alloc_page_in_word()) return page;
+  }
   if (n == Pages()) return {};
   const Found at = place(n.n);
-  return at ? take(at.page, n.n) : Allocation{};
+  if (!at) return {};
+  skip_taken(at.page, n.n);
+  return take(at.page, n.n);
 }
 
 template <class G>
@@ -260,18 +264,18 @@ void PageAlloc<G>::give(PageIndex first, std::uint64_t n, FreeKind kind) noexcep
     give_in_chunk(c, chunks_.at(c), i, static_cast<unsigned>(n), kind);
   } else {
     give_across(first, n, kind);
-    note_free(first, n);
+    note_free(first, n, n);
   }
   REAM_AUDIT(is_valid_around(first, n));
 }
 
 template <class G>
-REAM_INLINE void PageAlloc<G>::give_in_chunk(ChunkIndex c, Chunk& chunk, unsigned i, unsigned n,
-                                             FreeKind kind) noexcept {
+void PageAlloc<G>::give_in_chunk(ChunkIndex c, Chunk& chunk, unsigned i, unsigned n,
+                                 FreeKind kind) noexcept {
   chunk.free(i, n);
   tree_.change_leaf(c, after_free(tree_.leaf(c), chunk.used, i, n));
   if (kind == FreeKind::kCandidate) mark_candidate(c, chunk);
-  note_free(first_page(c) + Pages(i), n);
+  note_free(first_page(c) + Pages(i), n, n);
 }
 
 template <class G>
@@ -290,13 +294,24 @@ void PageAlloc<G>::give_across(PageIndex first, std::uint64_t n, FreeKind kind) 
                      after_free(tree_.leaf(hi), chunks_.at(hi).used, 0, end.in_chunk() + 1), true);
 }
 
-// Accounts for pages that became free and are backed by memory.
+// Accounts for pages that became free and are backed by memory, all in [first, first + reach).
 template <class G>
-void PageAlloc<G>::note_free(PageIndex first, std::uint64_t pages) noexcept {
+REAM_INLINE void PageAlloc<G>::note_free(PageIndex first, std::uint64_t reach,
+                                         std::uint64_t pages) noexcept {
   free_pages_ += Pages(pages);
   unscavenged_ += Pages(pages);
-  search_ = std::min(search_, first);
+  note_lower_free(first, reach);
   refused_ = kNothingRefused;
+}
+
+// Keeps invariant 1 when pages become free.
+template <class G>
+REAM_INLINE void PageAlloc<G>::note_lower_free(PageIndex first, std::uint64_t n) noexcept {
+  if (first >= search_) return;
+  const PageIndex limit{first.n + n};
+  const bool any = freed_lo_ < freed_hi_;
+  freed_lo_ = any ? std::min(freed_lo_, first) : first;
+  freed_hi_ = any ? std::max(freed_hi_, limit) : limit;
 }
 
 template <class G>
@@ -315,6 +330,11 @@ void PageAlloc<G>::unmark_candidate(ChunkIndex c, Chunk& chunk) noexcept {
 
 template <class G>
 bool PageAlloc<G>::free(Addr base, Pages n, FreeKind kind) noexcept {
+  return free_in_word(base, n, kind) || free_slow(base, n, kind);
+}
+
+template <class G>
+bool PageAlloc<G>::free_slow(Addr base, Pages n, FreeKind kind) noexcept {
   const PageRange r = to_pages(base, n);
   if (!r.ok || !is_grown(r.first, r.pages)) return false;
   const unsigned i = r.first.in_chunk();

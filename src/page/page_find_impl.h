@@ -18,51 +18,76 @@ namespace ream::page {
 // it, so a run inside that chunk is the lowest.
 template <class G>
 typename PageAlloc<G>::Found PageAlloc<G>::place(std::uint64_t n) noexcept {
-  if (search_ == kNoPageIndex || n >= refused_) {
+  const PageIndex start = search_start();
+  if (start == kNoPageIndex || n >= refused_) {
     ++stats_.refused;
     return {};
   }
-  const ChunkIndex c = search_.chunk();
+  const ChunkIndex c = start.chunk();
   const Chunk& chunk = chunks_.at(c);
   if (chunk.used_pages == 0) {  // its leaf may be stale
-    if (n > kChunkPages) return place_outside_chunk(n);
+    if (n > kChunkPages) return place_outside_chunk(n, c);
     ++stats_.in_chunk;
     return {first_page(c), true};
   }
-  if (tree_.leaf(c).max_small() < n) return place_outside_chunk(n);
+  if (tree_.leaf(c).max_small() < n) return place_outside_chunk(n, c);
   ++stats_.in_chunk;
   const auto pages = static_cast<unsigned>(n);
-  const unsigned lowest = find_free_page(chunk.used, search_.in_chunk());
+  const unsigned lowest = find_free_page(chunk.used, start.in_chunk());
   const unsigned i = pages == 1 ? lowest : find_run(chunk.used, pages, lowest);
-  search_ = first_page(c) + Pages(lowest);
+  note_lowest_free(first_page(c) + Pages(lowest));
   return {first_page(c) + Pages(i), true};
 }
 
 template <class G>
-typename PageAlloc<G>::Found PageAlloc<G>::place_outside_chunk(std::uint64_t n) noexcept {
+typename PageAlloc<G>::Found PageAlloc<G>::place_outside_chunk(std::uint64_t n,
+                                                               ChunkIndex c) noexcept {
   PageSearch<G> search(tree_, chunks_);
-  const ChunkIndex c = search_.chunk();
   const Found at =
       chunks_.at(c).used_pages == 0 ? search.first(n, first_page(c)) : search.first_after(n, c);
   note_search(search);
   if (at) {
-    move_search_up(n == 1 ? at.page : std::min(at.page, search.lowest_free()));
+    note_lowest_free(n == 1 ? at.page : next_grown(std::min(at.page, search.lowest_free())));
     return at;
   }
   refused_ = n;
-  if (n == 1) search_ = kNoPageIndex;
+  if (n == 1) {
+    search_ = kNoPageIndex;
+    freed_lo_ = freed_hi_;
+  }
   return at;
 }
 
-// The search address may move to `page` if nothing below it is free. An entry of the tree may begin
-// below the first grown page in it.
+// An entry of the tree may begin below the first grown page in it. REQUIRES: there is a grown page
+// at or above `page`.
 template <class G>
-void PageAlloc<G>::move_search_up(PageIndex page) noexcept {
-  if (page <= search_) return;
-  search_ = page;
-  if (is_grown(page, 1)) return;
+PageIndex PageAlloc<G>::next_grown(PageIndex page) const noexcept {
+  if (is_grown(page, 1)) return page;
   const auto mapped = ranges_.find_addr_greater_equal(Addr(page.n << G::kPageShift));
-  search_ = PageIndex{mapped.addr.n >> G::kPageShift};
+  return PageIndex{mapped.addr.n >> G::kPageShift};
+}
+
+// No page below `page`, which is grown, is free.
+template <class G>
+REAM_INLINE void PageAlloc<G>::note_lowest_free(PageIndex page) noexcept {
+  if (page < search_) {
+    freed_lo_ = page;
+  } else {
+    freed_lo_ = freed_hi_;
+    search_ = page;
+  }
+}
+
+// The lowest free pages were taken: the search begins behind them, without leaving their chunk, for
+// the next one may not be grown.
+template <class G>
+REAM_INLINE void PageAlloc<G>::skip_taken(PageIndex first, std::uint64_t n) noexcept {
+  if (first.in_chunk() + n >= kChunkPages) return;
+  if (first == freed_lo_) {
+    freed_lo_ = PageIndex{first.n + n};
+  } else if (first == search_) {
+    search_ = PageIndex{first.n + n};
+  }
 }
 
 template <class G>
@@ -155,7 +180,7 @@ typename PageAlloc<G>::Cache PageAlloc<G>::alloc_to_cache() noexcept {
   unscavenged_ -= Pages(pages - added);
   // Nothing up to the last page of the block is free any more.
   const PageIndex block = first_page(c) + Pages(w * kWordPages);
-  search_ = block + Pages(kWordPages - 1);
+  note_lowest_free(block + Pages(kWordPages - 1));
   REAM_AUDIT(is_valid_around(block, kWordPages));
   return {window_.addr_of(block), free, scavenged};
 }
@@ -179,7 +204,7 @@ void PageAlloc<G>::flush(Cache& cache, FreeKind kind) noexcept {
   chunk.used_pages = static_cast<std::uint16_t>(chunk.used_pages - pages);
   chunk.backed_pages = static_cast<std::uint16_t>(chunk.backed_pages - scavenged);
   tree_.change_leaf(c, summarize(chunk.used));
-  note_free(block, pages);
+  note_free(block, kWordPages, pages);
   unscavenged_ -= Pages(scavenged);
   if (kind == FreeKind::kCandidate && chunk.unscavenged_pages() > 0) mark_candidate(c, chunk);
   cache = {};

@@ -84,7 +84,7 @@ void PageAlloc<G>::end_lease(Lease& lease) noexcept {
   unscavenged_ += Pages(chunk.unscavenged_pages());
   if (chunk.unscavenged_pages() > 0) mark_candidate(c, chunk);
   if (chunk.free_pages() > 0) {
-    search_ = std::min(search_, first_page(c));
+    note_lower_free(first_page(c), kChunkPages);
     refused_ = kNothingRefused;
   }
   tree_.change_leaf(c, lease.summary());
@@ -168,7 +168,7 @@ Pages PageAlloc<G>::settle_chunk(ChunkIndex c, Chunk& chunk) noexcept {
   if (pages == 0) return {};
   tree_.change_leaf(c, summary);
   mark_candidate(c, chunk);
-  note_free(first_page(c) + Pages(lowest), pages);
+  note_free(first_page(c) + Pages(lowest), kChunkPages - lowest, pages);
   REAM_AUDIT(is_valid_around(first_page(c), kChunkPages));
   return Pages(pages);
 }

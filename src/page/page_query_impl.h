@@ -186,11 +186,17 @@ bool PageAlloc<G>::is_valid() const noexcept {
     }
   }
   if (free != free_pages_ || unscavenged != unscavenged_) return false;  // 2
-  if (search_ == kNoPageIndex) return free == Pages();                   // 1
-  if (!is_grown(search_, 1)) return false;                               // 1
+  if (search_ != kNoPageIndex && !is_grown(search_, 1)) return false;    // 1
+  if (ranges_.size() == 0) return search_ == kNoPageIndex;
   PageSearch<G> search(tree_, chunks_);
+  const bool freed = freed_lo_ < freed_hi_;
   const Found lowest = search.first(1, PageIndex{});
-  if (lowest && lowest.page < search_) return false;                           // 1
+  if (lowest && lowest.page < search_ && (!freed || lowest.page < freed_lo_)) return false;  // 1
+  if (const auto above = ranges_.find_addr_greater_equal(Addr(freed_hi_.n << G::kPageShift));
+      freed && above.found) {
+    const Found next = search.first(1, PageIndex{above.addr.n >> G::kPageShift});
+    if (next && next.page < search_) return false;  // 1
+  }
   return refused_ == kNothingRefused || !search.first(refused_, PageIndex{});  // 5
 }
 

@@ -40,7 +40,13 @@ constexpr Runs all_free(unsigned log_pages) noexcept {
 }
 
 class Summary {
+  static constexpr std::uint64_t kMaxPages = 1ULL << kLogMaxPackedPages;
+  static constexpr std::uint64_t kMask = kMaxPages - 1;
+
  public:
+  // The bits of bits() that hold max.
+  static constexpr std::uint64_t kMaxField = kMask << kLogMaxPackedPages;
+
   constexpr Summary() noexcept = default;
 
   // If max is 2^21 the others are taken to be as well; else each is kept modulo 2^21.
@@ -77,16 +83,12 @@ class Summary {
   [[nodiscard]] constexpr std::uint64_t max_small() const noexcept {
     return bits_ >> kLogMaxPackedPages & kMask;
   }
+  // The same with another max.
+  [[nodiscard]] constexpr Summary with_max(std::uint64_t max) const noexcept {
+    return Summary((bits_ & ~kMaxField) | max << kLogMaxPackedPages);
+  }
 
   friend constexpr bool operator==(Summary, Summary) noexcept = default;
-
- private:
-  static constexpr std::uint64_t kMaxPages = 1ULL << kLogMaxPackedPages;
-  static constexpr std::uint64_t kMask = kMaxPages - 1;
-
- public:
-  // The bits of bits() that hold max.
-  static constexpr std::uint64_t kMaxField = kMask << kLogMaxPackedPages;
 
  private:
   static constexpr std::uint64_t kAllFree = 1ULL << 63;

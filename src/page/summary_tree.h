@@ -13,9 +13,9 @@
 // writes it, which is due before the first page is taken from a chunk that is all free.
 //
 // The ranks above the leaves run behind: of up to two chunks whose leaf has changed they still show
-// the summary before (behind_). A page freed and one allocated in the same chunk often leave its leaf
-// as it was, and most searches end in one chunk; then the parents are never written. Whoever looks
-// above the leaves catches up first.
+// the summary before (behind_). A page freed and one allocated in the same chunk often leave its
+// leaf as it was, and most searches end in one chunk; then the parents are never written. Whoever
+// looks above the leaves catches up first.
 //
 // Thread safety: the owner's lock.
 //
@@ -86,9 +86,9 @@ class SummaryTree {
     Summary& entry = leaf(c);
     const Summary old = entry;
     if (old == now) return;
+    // Before the leaf changes, for this may climb from the leaf next to it.
+    if (behind_[0].key != c.n + 1 && behind_[1].key != c.n + 1) fall_behind(c, old);
     entry = now;
-    if (behind_[0].key == c.n + 1 || behind_[1].key == c.n + 1) return;
-    fall_behind(c, old);
   }
 
   // Chunks [lo, hi), at least two: the leaf of the first and of the last, and what all between

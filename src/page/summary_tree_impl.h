@@ -45,11 +45,12 @@ template <class G>
 void SummaryTree<G>::settle_older() const noexcept {
   const ChunkIndex c = behind_[1].chunk();
   const Summary shown = behind_[1].shown;
+  const Summary now = leaf(c);
   behind_[1].key = 0;
+  if (now == shown) return;  // changed, and changed back
   const std::uint64_t block = index_at(1, c);
   if (behind_[0].key == 0 || index_at(1, behind_[0].chunk()) != block) {
-    const Summary now = leaf(c);
-    if (now != shown) climb<1>(c, shown, now);
+    climb<1>(c, shown, now);
     return;
   }
   behind_[0].key = 0;
