@@ -8,7 +8,8 @@
 
 #include "abi/operator_new.h"
 
-asm(".weak __gxx_personality_v0\n\t.weak __cxa_begin_catch\n\t.weak __cxa_end_catch");
+asm(".weak __gxx_personality_v0\n\t.weak __cxa_begin_catch\n\t.weak __cxa_end_catch\n\t.weak "
+    "_ZSt9terminatev");
 
 namespace {
 
