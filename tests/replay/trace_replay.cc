@@ -6,6 +6,7 @@
 
 #include "page/metadata_memory.h"
 #include "page/page_alloc.h"
+#include "replay/heap_state.h"
 #include "replay/text_file.h"
 
 namespace ream::replay {
@@ -24,12 +25,6 @@ using page::Summary;
 // Page 0 of the trace; entries of every level begin here.
 constexpr Addr kBase{1ULL << 40};
 constexpr unsigned kLevels = Go48::kLevels;
-
-constexpr std::uint64_t mix(std::uint64_t h, std::uint64_t w) {
-  h = (h ^ w) * 0x9E3779B97F4A7C15;
-  return h ^ h >> 29;
-}
-constexpr std::uint64_t kHashStart = 0xcbf29ce484222325;
 
 class TraceReplay {
  public:
@@ -166,54 +161,12 @@ class TraceReplay {
   // Entry of a level, counted from the trace's base.
   static std::uint64_t base_entry(unsigned level) { return kBase.n >> Go48::level_shift(level); }
 
-  // Calls visit(chunk, counted from the base) for all grown chunks, ascending.
-  template <class Visit>
-  void for_each_chunk(Visit visit) const {
-    heap_->for_each_grown([&](Addr base, Bytes bytes) {
-      const std::uint64_t first = (base - kBase).n >> Go48::kLogChunkBytes;
-      const std::uint64_t count = bytes.n >> Go48::kLogChunkBytes;
-      for (std::uint64_t c = first; c < first + count; ++c) visit(c);
-    });
-  }
-  // Calls visit(entry, counted from the base) for all entries of a level that cover a grown chunk.
-  template <class Visit>
-  void for_each_entry(unsigned level, Visit visit) const {
-    const unsigned shift = Go48::level_shift(level) - Go48::kLogChunkBytes;
-    std::uint64_t next = 0;  // not visited yet
-    heap_->for_each_grown([&](Addr base, Bytes bytes) {
-      const std::uint64_t first = (base - kBase).n >> Go48::kLogChunkBytes;
-      const std::uint64_t end = first + (bytes.n >> Go48::kLogChunkBytes);
-      for (std::uint64_t i = std::max(next, first >> shift); i <= (end - 1) >> shift; ++i) visit(i);
-      next = ((end - 1) >> shift) + 1;
-    });
-  }
-  const Chunk& chunk(std::uint64_t c) const {
-    return heap_->chunk_of(ChunkIndex{c + base_entry(kLevels - 1)});
-  }
-  Summary summary(unsigned level, std::uint64_t i) const {
-    return heap_->summary(level, base_entry(level) + i);
-  }
-
   std::string hashes(Fields& args) const {
     const std::uint64_t at = args.dec();
     while (!args.empty()) args.word();
-    std::uint64_t used = kHashStart;
-    std::uint64_t scavenged = kHashStart;
-    std::uint64_t leaves = kHashStart;
-    std::uint64_t tree = kHashStart;
-    for_each_chunk([&](std::uint64_t c) {
-      for (unsigned w = 0; w < page::kChunkWords; ++w) {
-        used = mix(used, chunk(c).used[w]);
-        scavenged = mix(scavenged, chunk(c).scavenged_word(w));
-      }
-    });
-    for_each_entry(kLevels - 1,
-                   [&](std::uint64_t i) { leaves = mix(leaves, summary(kLevels - 1, i).bits()); });
-    for (unsigned level = kLevels - 1; level-- > 0;) {
-      for_each_entry(level, [&](std::uint64_t i) { tree = mix(tree, summary(level, i).bits()); });
-    }
+    const StateHash hash = hash_state(*heap_);
     LineText text;
-    text.word("H").dec(at).hex(used).hex(scavenged).hex(leaves).hex(tree);
+    text.word("H").dec(at).hex(hash.used).hex(hash.scavenged).hex(hash.leaves).hex(hash.tree);
     return text.text();
   }
 
@@ -263,19 +216,21 @@ class TraceReplay {
     out.insert(out.end(), ranges.begin(), ranges.end());
     {
       RunLines lines(out, "B");
-      for_each_chunk([&](std::uint64_t c) {
+      for_each_chunk(*heap_, [&](ChunkIndex c) {
+        const Chunk& chunk = heap_->chunk_of(c);
         LineText text;
-        for (const std::uint64_t w : chunk(c).used) text.hex(w);
+        for (const std::uint64_t w : chunk.used) text.hex(w);
         text.word("|");
-        for (unsigned w = 0; w < page::kChunkWords; ++w) text.hex(chunk(c).scavenged_word(w));
-        lines.add(c, text.text());
+        for (unsigned w = 0; w < page::kChunkWords; ++w) text.hex(chunk.scavenged_word(w));
+        lines.add(c.n - base_entry(kLevels - 1), text.text());
       });
     }
     for (unsigned level = 0; level < kLevels; ++level) {
       RunLines lines(out, "L " + std::to_string(level));
-      for_each_entry(level, [&](std::uint64_t i) {
-        const Summary s = summary(level, i);
-        lines.add(i, LineText().hex(s.bits()).dec(s.start()).dec(s.max()).dec(s.end()).text());
+      for_each_entry(*heap_, level, [&](std::uint64_t i) {
+        const Summary s = heap_->summary(level, i);
+        lines.add(i - base_entry(level),
+                  LineText().hex(s.bits()).dec(s.start()).dec(s.max()).dec(s.end()).text());
       });
     }
     out.emplace_back("Q");
