@@ -53,12 +53,12 @@ def install():
         raise SystemExit("compare: could not install all of bench/packages.txt")
 
 
-def build():
+def build(target="bench"):
     BUILD.mkdir(parents=True, exist_ok=True)
     path = BUILD / "bench-build.log"
     with open(path, "w") as log:
         built = run_logged(log, "cmake", "--preset", "release") and run_logged(
-            log, "cmake", "--build", str(BUILD), "--target", "bench")
+            log, "cmake", "--build", str(BUILD), "--target", target)
     if not built:
         tail = path.read_text().splitlines()[-20:]
         raise SystemExit("\n".join([*tail, f"compare: the build failed; all of it is in {path}"]))

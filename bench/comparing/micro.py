@@ -50,12 +50,14 @@ def nanoseconds(program, libraries, size, rounds):
     return {name: statistics.median(values) if values else None for name, values in samples.items()}
 
 
-def callgrind(argv, library):
-    """Instructions executed by all of the process, or None."""
-    environment = {**base_environment(), "LD_PRELOAD": library}
+def callgrind(argv, library=None, *flags):
+    """Instructions executed by all of the process (or what `flags` leave of it), or None."""
+    environment = base_environment()
+    if library:
+        environment["LD_PRELOAD"] = library
     try:
-        done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *argv],
-                              env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
+        done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *flags,
+                               *argv], env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return None
     found = re.search(r"Collected : (\d+)", done.stderr)
