@@ -123,7 +123,7 @@
 //
 // Thread safety: none of its own. Hold one lock of yours around every call on a PageAlloc, or use
 // it from one thread. What needs no lock: a PageCache and a ChunkLease by their owner,
-// free_remote() and has_sent(). Allocators share nothing with each other, so several may be used at
+// free_remote(). Allocators share nothing with each other, so several may be used at
 // once.
 //
 // For many threads on one allocator there is SharedPages<G, Lock>: PageAlloc, a lock of your type

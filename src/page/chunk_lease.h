@@ -7,8 +7,8 @@
 // To the tree a leased chunk is full. The lessee changes its bits alone. Others who free pages do
 // not touch these bits, whether the chunk is leased or not: they set theirs in `returned`. Of a
 // leased chunk the lessee empties that (collect), and so does the end of the lease. Of others the
-// allocator does (settle), when its owner next holds the lock: the freer puts the chunk on the list
-// of sent ones, unless it is there already.
+// allocator does (settle), when its owner next holds the lock: the freer puts the chunk on its list
+// of sent ones, unless it is on one already.
 //
 // Why nothing is lost when a free races with the end of a lease: the freer sets its bits and *then*
 // looks at `leased`; the end of the lease clears `leased` and *then* empties `returned`. All four
@@ -45,6 +45,20 @@
 #include "page/window.h"
 
 namespace ream::page {
+
+// Chunks that free_remote() has freed pages of. Each freer has a list of its own, so that what it
+// freed it can lease again, and chunks stay with the threads whose pages they hold.
+//
+// Thread safety: pushed to by its freer, without the lock; taken from under it, by anyone.
+struct SentChunks {
+  std::uint64_t head = 0;   // newest first: chunk index + 1, or 0; atomic
+  std::uint64_t taken = 0;  // taken off, not yet looked at; under the lock
+
+  // A hint, without the lock.
+  [[nodiscard]] bool empty() const noexcept {
+    return __atomic_load_n(&head, __ATOMIC_RELAXED) == 0;
+  }
+};
 
 template <class G>
 class ChunkLease {

@@ -169,21 +169,18 @@ class PageAlloc {
   // Leases a chunk that free_remote() has freed pages of, if at least so many are free in it then;
   // such with fewer that are met before it are settled. Cheap, but not the lowest. Not ok when
   // there is none.
-  [[nodiscard]] Lease lease_sent(Pages least) noexcept;
+  [[nodiscard]] Lease lease_sent(SentChunks& list, Pages least) noexcept;
   // Ends a lease; all that is free in the chunk can be found by others again.
   void end_lease(Lease& lease) noexcept;
   // Without the lock: frees pages of one chunk, leased or not. Of a leased one they go to its
-  // lessee; others are free when settle() is called. False, and unchanged, if they lie in no one
-  // chunk of the window; false when some were returned already. REQUIRES: they are the caller's;
-  // only this is known at once, pages not in use are dropped later.
-  [[nodiscard]] bool free_remote(Addr base, Pages n) noexcept;
+  // lessee; others are free when the list that names their chunk is settled, mostly `list`, the
+  // caller's own. False, and unchanged, if they lie in no one chunk of the window; false when some
+  // were returned already. REQUIRES: they are the caller's; only this is known at once, pages not
+  // in use are dropped later.
+  [[nodiscard]] bool free_remote(Addr base, Pages n, SentChunks& list) noexcept;
   // Frees what free_remote() has taken for chunks that are not leased. Until then these pages count
-  // as in use; an owner who wants the lowest fit of all calls it first. Returns how many.
-  Pages settle() noexcept;
-  // True when settle() may have something to do. Without the lock.
-  [[nodiscard]] bool has_sent() const noexcept {
-    return __atomic_load_n(&sent_.head, __ATOMIC_RELAXED) != 0;
-  }
+  // as in use; an owner who wants the lowest fit of all settles every list first. Returns how many.
+  Pages settle(SentChunks& list) noexcept;
 
   // ---- Scavenging ----------------------------------------------------------------------------
 
@@ -326,8 +323,8 @@ class PageAlloc {
   [[nodiscard]] bool free_with_leases(PageIndex first, std::uint64_t n, FreeKind kind) noexcept;
   [[nodiscard]] bool may_hold(ChunkIndex c, std::uint64_t n) const noexcept;
   [[nodiscard]] Lease begin_lease(ChunkIndex c) noexcept;
-  void send(ChunkIndex c, Chunk& chunk) noexcept;
-  [[nodiscard]] std::optional<ChunkIndex> next_sent() noexcept;
+  void send(ChunkIndex c, Chunk& chunk, SentChunks& list) noexcept;
+  [[nodiscard]] std::optional<ChunkIndex> next_sent(SentChunks& list) noexcept;
   [[nodiscard]] Pages settle_chunk(ChunkIndex c, Chunk& chunk) noexcept;
 
   [[nodiscard]] ScavengeRun next_candidate(Bytes want, ChunkIndex& c) noexcept;
@@ -357,12 +354,6 @@ class PageAlloc {
   AddrRanges ranges_{};           // offset addresses
   mutable PageIndex known_lo_{};  // the grown range [known_lo_, known_hi_) that was
   mutable PageIndex known_hi_{};  // looked up last
-  // Chunks that were sent, newest first: chunk index + 1, or 0. Apart, since freers write it.
-  struct alignas(kCacheLineBytes) SentList {
-    std::uint64_t head = 0;
-  };
-  SentList sent_{};
-  std::uint64_t settling_ = 0;  // taken off it, not yet looked at
   SearchStats stats_{};
   ScavengeShape shape_{1, 0};
   Environment env_{};

@@ -52,7 +52,6 @@ void PageAlloc<G>::release() noexcept {
   free_pages_ = unscavenged_ = Pages();
   known_lo_ = known_hi_ = PageIndex();
   stats_ = {};
-  sent_.head = settling_ = 0;
   committed_ = chunk_bytes_ = Bytes();
   huge_refused_ = 0;
 }

@@ -54,8 +54,8 @@ typename PageAlloc<G>::Lease PageAlloc<G>::begin_lease(ChunkIndex c) noexcept {
 }
 
 template <class G>
-typename PageAlloc<G>::Lease PageAlloc<G>::lease_sent(Pages least) noexcept {
-  while (const auto c = next_sent()) {
+typename PageAlloc<G>::Lease PageAlloc<G>::lease_sent(SentChunks& list, Pages least) noexcept {
+  while (const auto c = next_sent(list)) {
     Chunk& chunk = chunks_.at(*c);
     if (chunk.is_leased()) continue;
     if (chunk.free_pages() + chunk.returned_pages() < least.n) {
@@ -93,7 +93,7 @@ void PageAlloc<G>::end_lease(Lease& lease) noexcept {
 }
 
 template <class G>
-bool PageAlloc<G>::free_remote(Addr base, Pages n) noexcept {
+bool PageAlloc<G>::free_remote(Addr base, Pages n, SentChunks& list) noexcept {
   const PageRange r = to_pages(base, n);
   if (!r.ok || r.first.in_chunk() + r.pages > kChunkPages) return false;
   const ChunkIndex c = r.first.chunk();
@@ -102,17 +102,17 @@ bool PageAlloc<G>::free_remote(Addr base, Pages n) noexcept {
   for_each_word(
       r.first.in_chunk(), static_cast<unsigned>(r.pages),
       [&](unsigned w, std::uint64_t mask) noexcept { again |= chunk.add_returned(w, mask) != 0; });
-  if (!chunk.is_leased(std::memory_order_seq_cst)) send(c, chunk);
+  if (!chunk.is_leased(std::memory_order_seq_cst)) send(c, chunk, list);
   return !again;
 }
 
-// Puts a chunk on the list of sent ones, unless it is there. The list is only ever taken whole, so
-// a push needs no more than the head to be unchanged.
+// Puts a chunk on the list, unless it is on one already. A list is only ever taken whole, so a push
+// needs no more than the head to be unchanged.
 template <class G>
-void PageAlloc<G>::send(ChunkIndex c, Chunk& chunk) noexcept {
+void PageAlloc<G>::send(ChunkIndex c, Chunk& chunk, SentChunks& list) noexcept {
   const std::atomic_ref<std::uint8_t> sent(chunk.sent);
   if (sent.load() != 0 || sent.exchange(1) != 0) return;
-  const std::atomic_ref<std::uint64_t> head(sent_.head);
+  const std::atomic_ref<std::uint64_t> head(list.head);
   const std::atomic_ref<std::uint64_t> next(chunk.next_sent);
   std::uint64_t first = head.load(std::memory_order_relaxed);
   do {
@@ -123,22 +123,22 @@ void PageAlloc<G>::send(ChunkIndex c, Chunk& chunk) noexcept {
 
 // Takes one chunk off the list; it may be sent again from here on.
 template <class G>
-std::optional<ChunkIndex> PageAlloc<G>::next_sent() noexcept {
-  if (settling_ == 0 && has_sent()) {
-    settling_ = std::atomic_ref<std::uint64_t>(sent_.head).exchange(0, std::memory_order_acquire);
+std::optional<ChunkIndex> PageAlloc<G>::next_sent(SentChunks& list) noexcept {
+  if (list.taken == 0 && !list.empty()) {
+    list.taken = std::atomic_ref<std::uint64_t>(list.head).exchange(0, std::memory_order_acquire);
   }
-  if (settling_ == 0) return std::nullopt;
-  const ChunkIndex c{settling_ - 1};
+  if (list.taken == 0) return std::nullopt;
+  const ChunkIndex c{list.taken - 1};
   Chunk& chunk = chunks_.at(c);
-  settling_ = std::atomic_ref<std::uint64_t>(chunk.next_sent).load(std::memory_order_relaxed);
+  list.taken = std::atomic_ref<std::uint64_t>(chunk.next_sent).load(std::memory_order_relaxed);
   std::atomic_ref<std::uint8_t>(chunk.sent).exchange(0);
   return c;
 }
 
 template <class G>
-Pages PageAlloc<G>::settle() noexcept {
+Pages PageAlloc<G>::settle(SentChunks& list) noexcept {
   Pages pages{};
-  while (const auto c = next_sent()) {
+  while (const auto c = next_sent(list)) {
     Chunk& chunk = chunks_.at(*c);
     if (!chunk.is_leased()) pages += settle_chunk(*c, chunk);
   }

@@ -25,14 +25,17 @@
 
 namespace ream::page {
 
+template <class G, class Lock>
+class SharedPages;
+
 template <class G>
 class PageLessee {
  public:
-  static constexpr unsigned kMaxLeases = 8;
-  static constexpr Pages kMaxRun{64};        // longer runs are allocated under the lock
-  static constexpr Pages kRefillPages{768};  // free in new leases, at which a refill is content
-  static constexpr Pages kGoodRun{16};       // looked for in a new lease first
-  static constexpr Pages kPoor{64};          // a lease with fewer free pages ends at a refill
+  static constexpr unsigned kMaxLeases = 12;
+  static constexpr Pages kMaxRun{64};         // longer runs are allocated under the lock
+  static constexpr Pages kRefillPages{1024};  // free in new leases, at which a refill is content
+  static constexpr Pages kGoodRun{16};        // looked for in a new lease first
+  static constexpr Pages kPoor{64};           // a lease with fewer free pages ends at a refill
 
   constexpr PageLessee() noexcept = default;
 
@@ -77,13 +80,13 @@ class PageLessee {
     };
     // First what was freed lately, which saves the tree a change; then the lowest.
     while (count_ + 1 < kMaxLeases && gained < kRefillPages) {
-      ChunkLease<G> lease = pages.lease_sent(kPoor);
+      ChunkLease<G> lease = pages.lease_sent(sent_, kPoor);
       if (!lease) break;
       fits = fits || lease.fits(n);
       gain(lease);
     }
     if (!fits) {
-      (void)pages.settle();
+      (void)pages.settle(sent_);
       ChunkLease<G> lease = pages.lease_chunk(std::max(n, kGoodRun));
       if (!lease) lease = pages.lease_chunk(n);
       if (!lease) return false;
@@ -97,15 +100,26 @@ class PageLessee {
     return true;
   }
 
-  // Ends all leases. REQUIRES: the owner's lock.
+  // Ends all leases, and settles what this thread freed. REQUIRES: the owner's lock.
   void end(PageAlloc<G>& pages) noexcept {
+    (void)pages.settle(sent_);
     while (count_ > 0) pages.end_lease(leases_[--count_]);
   }
 
   [[nodiscard]] unsigned leases() const noexcept { return count_; }
 
-  // Frees that went to chunks of others since the last settling: for the owner's pace.
-  std::uint32_t sent = 0;
+  // Frees pages of a chunk that is not leased here; as PageAlloc::free_remote().
+  [[nodiscard]] bool free_remote(PageAlloc<G>& pages, Addr base, Pages n) noexcept {
+    ++frees_;
+    return pages.free_remote(base, n, sent_);
+  }
+  // Such frees since the last call of settled().
+  [[nodiscard]] std::uint32_t frees() const noexcept { return frees_; }
+
+  // Frees what this thread has freed and nobody took since. REQUIRES: the owner's lock. From any
+  // thread, but for the count of frees.
+  Pages settle(PageAlloc<G>& pages) noexcept { return pages.settle(sent_); }
+  void settled() noexcept { frees_ = 0; }
 
  private:
   // What has little to give ends at a refill; one lease in any case if all places are taken.
@@ -141,6 +155,14 @@ class PageLessee {
 
   std::array<ChunkLease<G>, kMaxLeases> leases_{};
   unsigned count_ = 0;
+  std::uint32_t frees_ = 0;
+  SentChunks sent_{};
+  // For who keeps account of all lessees, under its lock.
+  template <class, class>
+  friend class SharedPages;
+  PageLessee* next_ = nullptr;
+  PageLessee* prev_ = nullptr;
+  bool listed_ = false;
 };
 
 }  // namespace ream::page

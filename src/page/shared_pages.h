@@ -53,25 +53,25 @@ class SharedPages {
   [[nodiscard]] bool free(Lessee& mine, Addr base, Pages n) noexcept {
     if (ChunkLease<G>* lease = mine.lease_of(base)) {
       if (lease->free(base, n)) return true;
-    } else if (pages_.free_remote(base, n)) {
-      if (++mine.sent == kSettleEvery) settle(mine);
+    } else if (mine.free_remote(pages_, base, n)) {
+      if (mine.frees() >= kSettleEvery) settle(mine);
       return true;
     }
     return free_slow(base, n);
   }
 
   // Ends a lessee's leases: all that is free in them can be found by others.
-  void end(Lessee& mine) noexcept {
-    with_lock([&mine](PageAlloc<G>& pages) noexcept {
-      (void)pages.settle();
-      mine.end(pages);
-    });
+  void end(Lessee& mine) noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
+    const Hold hold(*this);
+    mine.end(pages_);
+    forget(mine);
   }
 
   // Everything else, under the lock; what was freed without it is settled.
   template <class Do>
   decltype(auto) with_lock(Do&& work) noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
     const Hold hold(*this);
+    settle_all();
     return work(pages_);
   }
 
@@ -100,33 +100,64 @@ class SharedPages {
     lockings_.store(lockings_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
 
-  REAM_COLD Allocation alloc_slow(Lessee& mine, Pages n) noexcept {
+  REAM_COLD Allocation alloc_slow(Lessee& mine, Pages n) noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
+    if (n == Pages()) return {};
     mine.prepare_refill();
-    return with_lock([&mine, n](PageAlloc<G>& pages) noexcept {
-      if (n != Pages() && n <= Lessee::kMaxRun && mine.refill(pages, n)) return mine.alloc(n);
-      (void)pages.settle();
-      return pages.alloc(n);
-    });
+    const Hold hold(*this);
+    enter(mine);
+    if (n <= Lessee::kMaxRun && refill(mine, n)) return mine.alloc(n);
+    settle_all();
+    return pages_.alloc(n);
+  }
+
+  // What others have freed is looked at now and then, and when there is nothing else.
+  [[nodiscard]] bool refill(Lessee& mine, Pages n) noexcept {
+    if (++refills_ % kSettleAllEvery == 0) settle_all();
+    if (mine.refill(pages_, n)) return true;
+    settle_all();
+    return mine.refill(pages_, n);
   }
 
   REAM_COLD bool free_slow(Addr base, Pages n) noexcept {
-    return with_lock([base, n](PageAlloc<G>& pages) noexcept {
-      (void)pages.settle();
-      return pages.free(base, n);
-    });
+    return with_lock([base, n](PageAlloc<G>& pages) noexcept { return pages.free(base, n); });
   }
 
-  // Another thread that holds the lock settles too.
   REAM_COLD void settle(Lessee& mine) noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
-    mine.sent = 0;
-    if (!lock_.try_lock()) return;
+    mine.settled();
+    if (!lock_.try_lock()) return;  // next time
     count_locking();
-    (void)pages_.settle();
+    enter(mine);
+    (void)mine.settle(pages_);
     lock_.unlock();
   }
 
+  // The list of lessees; under the lock.
+  void enter(Lessee& mine) noexcept {
+    if (mine.listed_) return;
+    mine.listed_ = true;
+    mine.prev_ = nullptr;
+    mine.next_ = first_;
+    if (first_ != nullptr) first_->prev_ = &mine;
+    first_ = &mine;
+  }
+  void forget(Lessee& mine) noexcept {
+    if (!mine.listed_) return;
+    mine.listed_ = false;
+    (mine.prev_ != nullptr ? mine.prev_->next_ : first_) = mine.next_;
+    if (mine.next_ != nullptr) mine.next_->prev_ = mine.prev_;
+  }
+  void settle_all() noexcept {
+    for (Lessee* lessee = first_; lessee != nullptr; lessee = lessee->next_) {
+      (void)lessee->settle(pages_);
+    }
+  }
+
+  static constexpr std::uint64_t kSettleAllEvery = 64;
+
   PageAlloc<G> pages_;
   alignas(kCacheLineBytes) Lock lock_;
+  Lessee* first_ = nullptr;    // all that have taken the lock
+  std::uint64_t refills_ = 0;  // under the lock
   std::atomic<std::uint64_t> lockings_{0};
 };
 

@@ -15,9 +15,7 @@
  * sets its bits; LATE_CLEAR, settle clears `sent` after it has emptied `returned`; COLLECT_FIRST, the
  * end of a lease empties `returned` before it clears `leased`.
  */
-#ifndef THREADS
 #define THREADS 2
-#endif
 #ifndef STEPS
 #define STEPS 3          /* operations of a thread, besides its end */
 #endif
@@ -31,7 +29,7 @@ bit returned[PAGES];
 bit leased[CHUNKS];
 bit sent[CHUNKS];
 byte next_sent[CHUNKS];  /* chunk + 1, or 0 */
-byte head;
+byte head[THREADS];     /* of each thread's list */
 bit locked;
 bit held[PAGES];         /* by some user: what must be freed again */
 byte ended;
@@ -55,10 +53,10 @@ inline empty_returned(c) {
 
 inline push(c) {
   do
-  :: h = head;
+  :: h = head[self];
      next_sent[c] = h;
      if
-     :: atomic { head == h -> head = c + 1 }; break
+     :: atomic { head[self] == h -> head[self] = c + 1 }; break
      :: else -> skip
      fi
   od
@@ -90,9 +88,9 @@ inline free_remote(first, n) {
   if :: !l -> send((first) / WORDS) :: else fi
 }
 
-/* PageAlloc::settle; under the lock. */
-inline settle() {
-  exchange(head, 0, h);
+/* PageAlloc::settle of thread t's list; under the lock. */
+inline settle(t) {
+  exchange(head[t], 0, h);
   do
   :: h != 0 ->
      s = h - 1;
@@ -173,7 +171,7 @@ inline lease_chunk() {
   fi
 }
 
-proctype Thread() {
+proctype Thread(byte self) {
   byte step, lease = NONE, p, n, w, h, s;
   bit b, l;
   do
@@ -183,7 +181,8 @@ proctype Thread() {
      :: lease == NONE -> lock(); lease_chunk(); unlock()
      :: lease != NONE -> alloc_from_lease()
      :: lease != NONE -> lock(); end_lease(); unlock()
-     :: lock(); settle(); alloc_locked(); unlock()
+     :: lock(); settle(self); alloc_locked(); unlock()
+     :: lock(); settle(1 - self); unlock()
      :: free_some()
      fi
   :: else -> break
@@ -201,13 +200,14 @@ proctype Thread() {
 init {
   byte h, s, w, p, i;
   bit b;
-  atomic { i = 0; do :: i < THREADS -> run Thread(); i++ :: else -> break od };
+  atomic { i = 0; do :: i < THREADS -> run Thread(i); i++ :: else -> break od };
   ended == THREADS;
-  settle();
+  settle(0);
+  settle(1);
   p = 0;
   do
   :: p < PAGES -> assert(!used[p] && !returned[p] && !held[p]); p++
   :: else -> break
   od;
-  assert(!sent[0] && !sent[1] && head == 0)
+  assert(!sent[0] && !sent[1] && head[0] == 0 && head[1] == 0)
 }

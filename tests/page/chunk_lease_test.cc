@@ -14,6 +14,7 @@ using Lease = ChunkLease<G>;
 TEST(ChunkLease, ALeasedChunkShowsAsFull) {
   Heap heap;
   auto& h = *heap.heap;
+  [[maybe_unused]] SentChunks list;
   heap.grow(0, 2 * kChunkPages);
   ASSERT_TRUE(h.alloc(Pages(10)));
   Lease lease = h.lease_chunk();
@@ -49,16 +50,17 @@ TEST(ChunkLease, ALeasedChunkShowsAsFull) {
 TEST(ChunkLease, FreesOfOthersReachTheLessee) {
   Heap heap;
   auto& h = *heap.heap;
+  [[maybe_unused]] SentChunks list;
   heap.grow(0, 3 * kChunkPages);
   ASSERT_TRUE(h.alloc(Pages(kChunkPages + 300)));
   ASSERT_TRUE(h.free(heap.addr(500), Pages(1)));
   Lease lease = h.lease_chunk();  // the first chunk: one free page
   ASSERT_EQ(lease.base(), heap.addr(0));
   EXPECT_EQ(lease.free_pages(), Pages(1));
-  EXPECT_FALSE(h.free_remote(heap.addr(511), Pages(2)));
-  EXPECT_TRUE(h.free_remote(heap.addr(60), Pages(10)));
-  EXPECT_FALSE(h.free_remote(heap.addr(60), Pages(10)));
-  EXPECT_FALSE(h.has_sent());
+  EXPECT_FALSE(h.free_remote(heap.addr(511), Pages(2), list));
+  EXPECT_TRUE(h.free_remote(heap.addr(60), Pages(10), list));
+  EXPECT_FALSE(h.free_remote(heap.addr(60), Pages(10), list));
+  EXPECT_TRUE(list.empty());
   EXPECT_EQ(h.page_state(heap.addr(60)), PageState::kFree);
   // Under the lock, over the border of the leased chunk.
   EXPECT_FALSE(h.free(heap.addr(65), Pages(kChunkPages)));
@@ -71,7 +73,7 @@ TEST(ChunkLease, FreesOfOthersReachTheLessee) {
   EXPECT_EQ(lease.alloc(Pages(10)).base, heap.addr(60));
   EXPECT_EQ(lease.alloc(Pages(10)).base, heap.addr(501));
   EXPECT_EQ(lease.free_pages(), Pages(1));
-  EXPECT_TRUE(h.free_remote(heap.addr(0), Pages(50)));
+  EXPECT_TRUE(h.free_remote(heap.addr(0), Pages(50), list));
   h.end_lease(lease);
   EXPECT_TRUE(h.is_valid());
   EXPECT_EQ(h.alloc(Pages(50)).base, heap.addr(0));
@@ -80,19 +82,20 @@ TEST(ChunkLease, FreesOfOthersReachTheLessee) {
 TEST(ChunkLease, FreesWithoutTheLockAreSettledUnderIt) {
   Heap heap;
   auto& h = *heap.heap;
+  [[maybe_unused]] SentChunks list;
   heap.grow(0, 3 * kChunkPages);
   ASSERT_TRUE(h.alloc(Pages(3 * kChunkPages)));
-  EXPECT_EQ(h.settle(), Pages());
-  EXPECT_TRUE(h.free_remote(heap.addr(100), Pages(200)));
-  EXPECT_TRUE(h.free_remote(heap.addr(2 * kChunkPages), Pages(kChunkPages)));
-  EXPECT_TRUE(h.free_remote(heap.addr(10), Pages(1)));
-  EXPECT_FALSE(h.free_remote(heap.addr(10), Pages(1)));
-  EXPECT_FALSE(h.free_remote(heap.addr(10) + 1_B, Pages(1)));
-  EXPECT_TRUE(h.has_sent());
+  EXPECT_EQ(h.settle(list), Pages());
+  EXPECT_TRUE(h.free_remote(heap.addr(100), Pages(200), list));
+  EXPECT_TRUE(h.free_remote(heap.addr(2 * kChunkPages), Pages(kChunkPages), list));
+  EXPECT_TRUE(h.free_remote(heap.addr(10), Pages(1), list));
+  EXPECT_FALSE(h.free_remote(heap.addr(10), Pages(1), list));
+  EXPECT_FALSE(h.free_remote(heap.addr(10) + 1_B, Pages(1), list));
+  EXPECT_FALSE(list.empty());
   EXPECT_EQ(h.page_state(heap.addr(10)), PageState::kFree);
   EXPECT_FALSE(h.alloc(Pages(1)));
-  EXPECT_EQ(h.settle(), Pages(201 + kChunkPages));
-  EXPECT_FALSE(h.has_sent());
+  EXPECT_EQ(h.settle(list), Pages(201 + kChunkPages));
+  EXPECT_TRUE(list.empty());
   EXPECT_TRUE(h.is_valid());
   EXPECT_EQ(h.free_pages_total(), Pages(201 + kChunkPages));
   EXPECT_EQ(h.alloc(Pages(1)).base, heap.addr(10));
@@ -101,39 +104,41 @@ TEST(ChunkLease, FreesWithoutTheLockAreSettledUnderIt) {
   EXPECT_EQ(h.alloc(Pages(kChunkPages)).base, heap.addr(2 * kChunkPages));
   // A page that is not in use is dropped; the others of its chunk are not.
   ASSERT_TRUE(h.free(heap.addr(10), Pages(1)));
-  EXPECT_TRUE(h.free_remote(heap.addr(9), Pages(2)));
-  EXPECT_EQ(h.settle(), Pages(1));
+  EXPECT_TRUE(h.free_remote(heap.addr(9), Pages(2), list));
+  EXPECT_EQ(h.settle(list), Pages(1));
   EXPECT_TRUE(h.is_valid());
 }
 
 TEST(ChunkLease, SettleLeavesLeasedChunksToTheirLessees) {
   Heap heap;
   auto& h = *heap.heap;
+  [[maybe_unused]] SentChunks list;
   heap.grow(0, kChunkPages);
   ASSERT_TRUE(h.alloc(Pages(100)));
-  EXPECT_TRUE(h.free_remote(heap.addr(0), Pages(5)));
+  EXPECT_TRUE(h.free_remote(heap.addr(0), Pages(5), list));
   Lease lease = h.lease_chunk();
-  EXPECT_EQ(h.settle(), Pages());
+  EXPECT_EQ(h.settle(list), Pages());
   EXPECT_EQ(lease.collect(), Pages(5));
-  EXPECT_TRUE(h.free_remote(heap.addr(5), Pages(5)));
+  EXPECT_TRUE(h.free_remote(heap.addr(5), Pages(5), list));
   h.end_lease(lease);
   EXPECT_EQ(h.free_pages_total(), Pages(kChunkPages - 90));
   (void)lease.base();
-  EXPECT_EQ(h.settle(), Pages());
+  EXPECT_EQ(h.settle(list), Pages());
   EXPECT_TRUE(h.is_valid());
 }
 
 TEST(ChunkLease, SettleFreesWhatCameAfterTheEnd) {
   Heap heap;
   auto& h = *heap.heap;
+  [[maybe_unused]] SentChunks list;
   heap.grow(0, kChunkPages);
   Lease lease = h.lease_chunk();
   const Allocation a = lease.alloc(Pages(7));
   ASSERT_TRUE(a);
   h.end_lease(lease);
-  EXPECT_TRUE(h.free_remote(a.base, Pages(7)));
+  EXPECT_TRUE(h.free_remote(a.base, Pages(7), list));
   EXPECT_EQ(h.alloc(Pages(1)).base, heap.addr(7));
-  EXPECT_EQ(h.settle(), Pages(7));
+  EXPECT_EQ(h.settle(list), Pages(7));
   EXPECT_TRUE(h.is_valid());
   EXPECT_EQ(h.alloc(Pages(7)).base, a.base);
 }
@@ -141,6 +146,7 @@ TEST(ChunkLease, SettleFreesWhatCameAfterTheEnd) {
 TEST(ChunkLease, TheLowestChunkWithTheRunIsLeased) {
   Heap heap;
   auto& h = *heap.heap;
+  [[maybe_unused]] SentChunks list;
   heap.grow(0, 5 * kChunkPages);
   ASSERT_TRUE(h.alloc(Pages(4 * kChunkPages)));
   ASSERT_TRUE(h.free(heap.addr(3), Pages(9)));
@@ -169,6 +175,7 @@ TEST(ChunkLease, TheLowestChunkWithTheRunIsLeased) {
 TEST(ChunkLease, CachesFlushedIntoALeasedChunk) {
   Heap heap;
   auto& h = *heap.heap;
+  [[maybe_unused]] SentChunks list;
   heap.grow(0, kChunkPages);
   PageCache<G> cache = h.alloc_to_cache();
   Lease lease = h.lease_chunk();

@@ -37,7 +37,6 @@ class SharedPagesTest : public testing::Test {
 
   void expect_all_free() {
     pages->with_lock([](PageAlloc<G>& p) {
-      (void)p.settle();
       EXPECT_TRUE(p.is_valid());
       EXPECT_EQ(p.free_pages_total(), Pages(kPages));
     });
