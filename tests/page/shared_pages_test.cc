@@ -176,6 +176,7 @@ TEST_F(SharedPagesStress, ThreadsAllocateAndFreeEachOthersPages) {
   for (Box& box : boxes_) {
     for (const Block& b : box.blocks) EXPECT_TRUE(pages->free(mine, b.base, b.pages));
   }
+  pages->end(mine);
   EXPECT_EQ(twice_.load(), 0u);
   EXPECT_EQ(refused_.load(), 0u);
   expect_all_free();
