@@ -95,7 +95,9 @@ Result merge8(std::uint64_t ops) {
   std::vector<Summary> all(8 * kBlocks);
   for (Summary& s : all) s = page::summarize(runs_up_to(70, random));
   return sum_of(ops, [&](std::uint64_t i) {
-    return page::merge_small<8>(&all[i % kBlocks * 8], page::kLogChunkPages).bits();
+    return page::Summary::pack(
+               page::merge_summaries(&all[i % kBlocks * 8], 8, page::kLogChunkPages))
+        .bits();
   });
 }
 

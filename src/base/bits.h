@@ -40,4 +40,16 @@ constexpr std::uint64_t bit_range(unsigned begin, unsigned n) noexcept {
   return low_mask(n) << begin;
 }
 
+// The number of bits set. Inline also where the processor is not known to count them; there
+// std::popcount is a call.
+constexpr unsigned count_bits(std::uint64_t x) noexcept {
+  x -= x >> 1 & 0x5555'5555'5555'5555;
+  x = (x & 0x3333'3333'3333'3333) + (x >> 2 & 0x3333'3333'3333'3333);
+  x = (x + (x >> 4)) & 0x0f0f'0f0f'0f0f'0f0f;
+  return static_cast<unsigned>(x * 0x0101'0101'0101'0101 >> 56);
+}
+
+// Whether the bits set are one run. REQUIRES: x is not 0.
+constexpr bool is_one_run(std::uint64_t x) noexcept { return ((x + (x & (~x + 1))) & x) == 0; }
+
 }  // namespace ream

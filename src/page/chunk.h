@@ -101,7 +101,7 @@ struct alignas(kCacheLineBytes) Chunk {
     unsigned pages = 0;
     for (std::uint64_t& w : returned) {
       const std::uint64_t x = std::atomic_ref<std::uint64_t>(w).load(std::memory_order_relaxed);
-      if (x != 0) pages += static_cast<unsigned>(std::popcount(x));
+      if (x != 0) pages += count_bits(x);
     }
     return pages;
   }

@@ -55,7 +55,7 @@ REAM_INLINE constexpr unsigned take_range(ChunkBits& used, ChunkBits& backed, un
     used[w] |= mask;
     const std::uint64_t missing = mask & ~backed[w];
     if (missing == 0) return;
-    scavenged += static_cast<unsigned>(std::popcount(missing));
+    scavenged += count_bits(missing);
     backed[w] |= missing;
   });
   return scavenged;
@@ -63,9 +63,8 @@ REAM_INLINE constexpr unsigned take_range(ChunkBits& used, ChunkBits& backed, un
 REAM_INLINE constexpr unsigned popcount_range(const ChunkBits& bits, unsigned i,
                                               unsigned n) noexcept {
   unsigned count = 0;
-  for_each_word(i, n, [&](unsigned w, std::uint64_t mask) noexcept {
-    count += static_cast<unsigned>(std::popcount(bits[w] & mask));
-  });
+  for_each_word(
+      i, n, [&](unsigned w, std::uint64_t mask) noexcept { count += count_bits(bits[w] & mask); });
   return count;
 }
 REAM_INLINE constexpr bool all_set(const ChunkBits& bits, unsigned i, unsigned n) noexcept {
@@ -80,7 +79,7 @@ constexpr bool all_clear(const ChunkBits& bits, unsigned i, unsigned n) noexcept
 }
 constexpr unsigned popcount(const ChunkBits& bits) noexcept {
   unsigned count = 0;
-  for (const std::uint64_t w : bits) count += static_cast<unsigned>(std::popcount(w));
+  for (const std::uint64_t w : bits) count += count_bits(w);
   return count;
 }
 

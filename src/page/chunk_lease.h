@@ -94,7 +94,7 @@ class ChunkLease {
       store(chunk_->used[w], chunk_->used[w] | mask);
       const std::uint64_t missing = mask & ~chunk_->backed[w];
       if (missing == 0) return;
-      scavenged += static_cast<unsigned>(std::popcount(missing));
+      scavenged += count_bits(missing);
       store(chunk_->backed[w], chunk_->backed[w] | missing);
     });
     free_ -= pages;
@@ -141,7 +141,7 @@ class ChunkLease {
       const std::uint64_t back = chunk_->take_returned(w) & chunk_->used[w];
       if (back == 0) continue;
       store(chunk_->used[w], chunk_->used[w] & ~back);
-      pages += static_cast<unsigned>(std::popcount(back));
+      pages += count_bits(back);
     }
     if (pages > 0) note_free(pages, kNothingFails);
     return Pages(pages);

@@ -45,7 +45,7 @@ class PageCache {
     const unsigned i = find_bit_range64(free_, pages);
     if (i >= kWordPages) return {};
     const std::uint64_t mask = bit_range(i, pages);
-    const auto scavenged = static_cast<unsigned>(std::popcount(scavenged_ & mask));
+    const auto scavenged = count_bits(scavenged_ & mask);
     free_ &= ~mask;
     scavenged_ &= ~mask;
     return {base_ + Bytes(std::uint64_t{i} << G::kPageShift),

@@ -169,13 +169,17 @@ typename PageAlloc<G>::Cache PageAlloc<G>::alloc_to_cache() noexcept {
   const unsigned w = at.page.in_chunk() / kWordPages;
   const std::uint64_t free = ~chunk.used[w];
   const std::uint64_t scavenged = ~chunk.backed[w];
-  const auto pages = static_cast<unsigned>(std::popcount(free));
-  const auto added = static_cast<unsigned>(std::popcount(scavenged));
+  const auto pages = count_bits(free);
+  const auto added = count_bits(scavenged);
 
+  const Summary before = tree_.leaf(c);
   chunk.used[w] = chunk.backed[w] = kAllOnes;
   chunk.used_pages = static_cast<std::uint16_t>(chunk.used_pages + pages);
   chunk.backed_pages = static_cast<std::uint16_t>(chunk.backed_pages + added);
-  tree_.change_leaf(c, chunk.free_pages() == 0 ? Summary() : summarize(chunk.used));
+  const unsigned lowest = w * kWordPages + static_cast<unsigned>(std::countr_zero(free));
+  tree_.change_leaf(c, is_one_run(free)
+                           ? after_alloc(before, chunk.used, lowest, pages, chunk.free_pages())
+                           : summarize(chunk.used));
   free_pages_ -= Pages(pages);
   unscavenged_ -= Pages(pages - added);
   // Nothing up to the last page of the block is free any more.
@@ -192,8 +196,8 @@ void PageAlloc<G>::flush(Cache& cache, FreeKind kind) noexcept {
   const ChunkIndex c = block.chunk();
   const unsigned w = block.in_chunk() / kWordPages;
   Chunk& chunk = chunks_.at(c);
-  const auto pages = static_cast<unsigned>(std::popcount(cache.free()));
-  const auto scavenged = static_cast<unsigned>(std::popcount(cache.scavenged()));
+  const auto pages = count_bits(cache.free());
+  const auto scavenged = count_bits(cache.scavenged());
   if (chunk.is_leased()) {  // the lessee will find them
     chunk.add_returned(w, cache.free());
     cache = {};
@@ -203,7 +207,10 @@ void PageAlloc<G>::flush(Cache& cache, FreeKind kind) noexcept {
   chunk.backed[w] &= ~cache.scavenged();
   chunk.used_pages = static_cast<std::uint16_t>(chunk.used_pages - pages);
   chunk.backed_pages = static_cast<std::uint16_t>(chunk.backed_pages - scavenged);
-  tree_.change_leaf(c, summarize(chunk.used));
+  const unsigned lowest = w * kWordPages + static_cast<unsigned>(std::countr_zero(cache.free()));
+  tree_.change_leaf(c, is_one_run(cache.free())
+                           ? after_free(tree_.leaf(c), chunk.used, lowest, pages)
+                           : summarize(chunk.used));
   note_free(block, kWordPages, pages);
   unscavenged_ -= Pages(scavenged);
   if (kind == FreeKind::kCandidate && chunk.unscavenged_pages() > 0) mark_candidate(c, chunk);

@@ -23,7 +23,7 @@ REAM_INLINE unsigned PageAlloc<G>::take_in_word(ChunkIndex c, Chunk& chunk,
   const std::uint64_t missing = r.mask & ~chunk.backed[r.w];
   unsigned scavenged = 0;
   if (missing != 0) {
-    scavenged = static_cast<unsigned>(std::popcount(missing));
+    scavenged = count_bits(missing);
     chunk.backed[r.w] |= missing;
     chunk.backed_pages = static_cast<std::uint16_t>(chunk.backed_pages + scavenged);
   }

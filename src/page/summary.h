@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include "base/annotate.h"
 #include "page/geometry.h"
@@ -133,13 +134,43 @@ constexpr void append(Runs& sum, std::uint64_t left_pages, const Runs& right,
 
 // Neighbours of 2^log_pages pages each -> the region they make up. REQUIRES: count > 0.
 template <class Entry>
-constexpr Runs merge_summaries(const Entry* entries, std::uint64_t count,
-                               unsigned log_pages) noexcept {
+constexpr Runs merge_one_by_one(const Entry* entries, std::uint64_t count,
+                                unsigned log_pages) noexcept {
   Runs sum = unpack(entries[0]);
   for (std::uint64_t i = 1; i < count; ++i) {
     append(sum, i << log_pages, unpack(entries[i]), 1ULL << log_pages);
   }
   return sum;
+}
+
+// The same for 8 that are not all free, and below 2^21 pages: no run reaches over more than two.
+// False if one is all free.
+constexpr bool merge_apart(const Summary* entries, unsigned log_pages, Runs& sum) noexcept {
+  constexpr std::uint64_t kMask = (1ULL << kLogMaxPackedPages) - 1;
+  constexpr unsigned kEndShift = 2 * kLogMaxPackedPages;
+  std::uint64_t max = entries[0].bits() & Summary::kMaxField;
+  std::uint64_t joined = 0;
+  for (unsigned i = 1; i < 8; ++i) {
+    const std::uint64_t bits = entries[i].bits();
+    max = std::max(max, bits & Summary::kMaxField);
+    joined = std::max(joined, (entries[i - 1].bits() >> kEndShift) + (bits & kMask));
+  }
+  max >>= kLogMaxPackedPages;
+  if (max == 1ULL << log_pages) return false;
+  sum = {entries[0].bits() & kMask, std::max(max, joined), entries[7].bits() >> kEndShift};
+  return true;
+}
+
+template <class Entry>
+constexpr Runs merge_summaries(const Entry* entries, std::uint64_t count,
+                               unsigned log_pages) noexcept {
+  if constexpr (std::is_same_v<Entry, Summary>) {
+    Runs sum;
+    if (count == 8 && log_pages < kLogMaxPackedPages && merge_apart(entries, log_pages, sum)) {
+      return sum;
+    }
+  }
+  return merge_one_by_one(entries, count, log_pages);
 }
 
 // The longest run in an entry of `pages` pages that has free runs of `left` and `right` pages next
@@ -183,19 +214,6 @@ constexpr bool change_entry(Runs& block, const Entry* entries, unsigned k, unsig
     block.end = right + now.end + (now.end == pages ? left : 0);
   }
   return true;
-}
-
-// The same for regions below 2^21 pages.
-template <unsigned kCount>
-constexpr Summary merge_small(const Summary* entries, unsigned log_pages) noexcept {
-  std::uint64_t any = 0;
-  for (unsigned i = 0; i < kCount; ++i) any |= entries[i].bits();
-  if (any == 0) return Summary();
-  Runs sum = entries[0].unpack_small();
-  for (unsigned i = 1; i < kCount; ++i) {
-    append(sum, std::uint64_t{i} << log_pages, entries[i].unpack_small(), 1ULL << log_pages);
-  }
-  return Summary::pack(sum);
 }
 
 }  // namespace ream::page

@@ -181,7 +181,7 @@ REAM_INLINE Summary SummaryTree<G>::after_max_change(std::uint64_t i, Summary pa
   for (unsigned k = 0; k < kBlock; ++k) {
     if (block[k].max_small() == p.max) return parent;
   }
-  return merge_small<kBlock>(block, G::kRankLogPages[kRank - 1]);
+  return Summary::pack(merge_summaries(block, kBlock, G::kRankLogPages[kRank - 1]));
 }
 
 template <class G>
@@ -194,7 +194,7 @@ Summary SummaryTree<G>::after_end_change(ChunkIndex c, Runs parent, const Runs& 
   const Summary* block = packed_[kRank - 1].data() + round_down(child, kBlock);
   const auto k = static_cast<unsigned>(child % kBlock);
   if (change_entry(parent, block, k, kBlock, kLogPages, old, now)) return Summary::pack(parent);
-  return merge_small<kBlock>(block, kLogPages);
+  return Summary::pack(merge_summaries(block, kBlock, kLogPages));
 }
 
 }  // namespace ream::page

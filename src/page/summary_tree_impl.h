@@ -132,6 +132,7 @@ void SummaryTree<G>::change_range(ChunkIndex lo, ChunkIndex hi, Summary first, S
 
 template <class G>
 void SummaryTree<G>::grow(ChunkIndex lo, ChunkIndex hi) noexcept {
+  if (hi.n - lo.n == 1) return change_leaf(lo, Summary::of_all_free(kLogChunkPages));
   catch_up();
   for (unsigned rank = 0; rank <= kTop; ++rank) {
     // Entries [a, b) are covered wholly; those whose whole block is covered may stay stale.

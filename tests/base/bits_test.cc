@@ -48,10 +48,34 @@ TEST(Bits, Logarithms) {
 TEST(Bits, Masks) {
   for (unsigned n = 0; n <= 64; ++n) {
     EXPECT_EQ(std::popcount(low_mask(n)), static_cast<int>(n));
+    EXPECT_EQ(count_bits(low_mask(n)), n);
     EXPECT_EQ(std::countr_one(low_mask(n)), static_cast<int>(n));
     for (unsigned begin = 0; begin + n <= 64 && begin < 64; ++begin) {
       for (unsigned i = 0; i < 64; ++i) {
         EXPECT_EQ(bit_range(begin, n) >> i & 1, i >= begin && i < begin + n ? 1u : 0u);
+      }
+    }
+  }
+}
+
+TEST(Bits, CountsAndRuns) {
+  static_assert(count_bits(0) == 0 && count_bits(~0ULL) == 64 &&
+                count_bits(0x8000'0000'0000'0001) == 2);
+  std::uint64_t x = 1;
+  for (unsigned i = 0; i < 10000; ++i) {
+    x = x * 6364136223846793005 + 1442695040888963407;
+    const std::uint64_t y = x & x >> 7 & x >> 13;
+    ASSERT_EQ(count_bits(y), static_cast<unsigned>(std::popcount(y)));
+  }
+  for (unsigned begin = 0; begin < 64; ++begin) {
+    for (unsigned n = 1; n <= 64 - begin; ++n) {
+      const std::uint64_t run = bit_range(begin, n);
+      ASSERT_TRUE(is_one_run(run)) << begin << " " << n;
+      if (begin >= 2) {
+        ASSERT_FALSE(is_one_run(run | 1)) << begin << " " << n;
+      }
+      if (begin + n <= 62) {
+        ASSERT_FALSE(is_one_run(run | 1ULL << 63)) << begin << " " << n;
       }
     }
   }

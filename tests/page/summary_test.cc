@@ -63,7 +63,7 @@ TEST(Summary, MergeEqualsCountingPages) {
       all.insert(all.end(), free.begin(), free.end());
     }
     ASSERT_EQ(merge_summaries(children.data(), 8, log_pages), count_runs(all));
-    ASSERT_EQ(merge_small<8>(children.data(), log_pages).unpack(), count_runs(all));
+    ASSERT_EQ(merge_one_by_one(children.data(), 8, log_pages), count_runs(all));
     ASSERT_TRUE(is_possible(count_runs(all), log_pages + 3));
     std::array<CrownEntry, 8> wide;
     for (unsigned i = 0; i < 8; ++i) wide[i].runs = children[i].unpack();

@@ -242,7 +242,9 @@ class SumsCheck final : public VectorCheck {
     compare(expected,
             LineText().dec(r.start).dec(r.max).dec(r.end).hex(Summary::pack(r).bits()).text());
     compare(LineText().hex(Summary::pack(r).bits()).text(),
-            LineText().hex(page::merge_small<8>(children.data(), log_pages).bits()).text());
+            LineText()
+                .hex(Summary::pack(page::merge_one_by_one(children.data(), 8, log_pages)).bits())
+                .text());
   }
 };
 
