@@ -89,6 +89,8 @@ if(tool_sources AND NOT (fmt_FOUND AND CLI11_FOUND))
 elseif(tool_sources)
   add_executable(ream ${tool_sources})
   target_link_libraries(ream PRIVATE ream_common fmt::fmt CLI11::CLI11)
+  # What CLI11 uses of libstdc++ 12 is deprecated to a newer clang.
+  target_compile_options(ream PRIVATE $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations>)
   if(TARGET ream_parts)
     target_link_libraries(ream PRIVATE ream_parts)
   endif()

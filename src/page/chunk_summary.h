@@ -95,34 +95,37 @@ REAM_INLINE constexpr Summary after_free(Summary before, const ChunkBits& used, 
                        limit == kChunkPages ? run : old.end);
 }
 
-// The longest run after one of the longest, of `longest` pages, has become two of which the longer
-// has `rest`, and `others` pages are free elsewhere in the chunk.
-REAM_INLINE constexpr unsigned longest_after_split(const ChunkBits& used, unsigned longest,
-                                                   unsigned rest, unsigned others) noexcept {
-  // All other runs together are no longer than the rest of this one.
-  if (others <= rest) return rest;
-  return longest_run(used, rest, longest);
-}
-
 // The summary after pages [i, i + n) were allocated, from the one before. `used` is after the
 // change, `free_pages` what is then free in the chunk. The pages lay in one free run [begin,
-// limit).
+// limit). Where that was one of the longest, of `longest` pages, and its longer rest has `rest`,
+// longest_of(rest, longest) says what is the longest now.
+template <class LongestOf>
 REAM_INLINE constexpr Summary after_alloc(Summary before, const ChunkBits& used, unsigned i,
-                                          unsigned n, unsigned free_pages) noexcept {
+                                          unsigned n, unsigned free_pages,
+                                          LongestOf longest_of) noexcept {
+  if (free_pages == 0) return Summary();  // first, for the max before may be loose (summary_tree.h)
   const unsigned inside = run_inside_word(used, i, n);
   if (inside != 0 && inside < before.max_small()) return before;
-  if (free_pages == 0) return Summary();
   const unsigned below = clear_below(used, i);
   const unsigned above = clear_above(used, i + n);
   const unsigned rest = std::max(below, above);
-  const unsigned others = free_pages - below - above;
-  if (inside != 0) return before.with_max(longest_after_split(used, inside, rest, others));
+  // All other runs together are no longer than the rest of this one.
+  const bool is_rest = free_pages - below - above <= rest;
+  if (inside != 0) return before.with_max(is_rest ? rest : longest_of(rest, inside));
   const Runs old = before.unpack_small();
   const std::uint64_t start = below == i ? below : old.start;
   const std::uint64_t end = i + n + above == kChunkPages ? above : old.end;
   if (below + n + above < old.max) return Summary::pack(start, old.max, end);  // not a longest run
-  const auto longest = static_cast<unsigned>(old.max);
-  return Summary::pack(start, longest_after_split(used, longest, rest, others), end);
+  return Summary::pack(start, is_rest ? rest : longest_of(rest, static_cast<unsigned>(old.max)),
+                       end);
+}
+
+REAM_INLINE constexpr Summary after_alloc(Summary before, const ChunkBits& used, unsigned i,
+                                          unsigned n, unsigned free_pages) noexcept {
+  return after_alloc(before, used, i, n, free_pages,
+                     [&used](unsigned rest, unsigned longest) noexcept {
+                       return longest_run(used, rest, longest);
+                     });
 }
 
 }  // namespace ream::page

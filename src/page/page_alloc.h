@@ -303,6 +303,7 @@ class PageAlloc {
   [[nodiscard]] unsigned take_in_chunk(ChunkIndex c, unsigned i, unsigned n) noexcept;
   [[nodiscard]] std::uint64_t take_across(PageIndex first, std::uint64_t n) noexcept;
   // Inside one word (page_word_impl.h).
+  template <bool kLoose>
   [[nodiscard]] unsigned take_in_word(ChunkIndex c, Chunk& chunk, const WordRun& r) noexcept;
   [[nodiscard]] Allocation taken(PageIndex first, std::uint64_t n,
                                  std::uint64_t scavenged) noexcept;

@@ -170,7 +170,8 @@ template <class G>
 Allocation PageAlloc<G>::take(PageIndex first, std::uint64_t n) noexcept {
   const unsigned i = first.in_chunk();
   const ChunkIndex c = first.chunk();
-  if (is_in_word(i, n)) return taken(first, n, take_in_word(c, chunks_.at(c), word_run(i, n)));
+  if (is_in_word(i, n))
+    return taken(first, n, take_in_word<false>(c, chunks_.at(c), word_run(i, n)));
   return taken(
       first, n,
       i + n <= kChunkPages ? take_in_chunk(c, i, static_cast<unsigned>(n)) : take_across(first, n));

@@ -30,7 +30,8 @@ typename PageAlloc<G>::Found PageAlloc<G>::place(std::uint64_t n) noexcept {
     ++stats_.in_chunk;
     return {first_page(c), true};
   }
-  if (tree_.leaf(c).max_small() < n) return place_outside_chunk(n, c);
+  const Summary leaf = n == 1 ? tree_.leaf(c) : tree_.tight_leaf(c);
+  if (leaf.max_small() < n) return place_outside_chunk(n, c);
   ++stats_.in_chunk;
   const auto pages = static_cast<unsigned>(n);
   const unsigned lowest = find_free_page(chunk.used, start.in_chunk());

@@ -16,7 +16,7 @@ namespace ream::page {
 template <class G>
 bool PageAlloc<G>::may_hold(ChunkIndex c, std::uint64_t n) const noexcept {
   return is_grown(first_page(c), 1) &&
-         (chunks_.at(c).used_pages == 0 || tree_.leaf(c).max_small() >= n);
+         (chunks_.at(c).used_pages == 0 || tree_.tight_leaf(c).max_small() >= n);
 }
 
 // While leased a chunk counts as full here, whatever the lessee does.

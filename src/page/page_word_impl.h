@@ -11,8 +11,9 @@
 
 namespace ream::page {
 
-// Marks free pages in use. Returns how many were scavenged.
+// Marks free pages in use. Returns how many were scavenged. With kLoose the leaf may become loose.
 template <class G>
+template <bool kLoose>
 REAM_INLINE unsigned PageAlloc<G>::take_in_word(ChunkIndex c, Chunk& chunk,
                                                 const WordRun& r) noexcept {
   const bool was_empty = chunk.used_pages == 0;
@@ -27,7 +28,14 @@ REAM_INLINE unsigned PageAlloc<G>::take_in_word(ChunkIndex c, Chunk& chunk,
     chunk.backed[r.w] |= missing;
     chunk.backed_pages = static_cast<std::uint16_t>(chunk.backed_pages + scavenged);
   }
-  tree_.change_leaf(c, after_alloc(tree_.leaf(c), chunk.used, r.i, r.n, chunk.free_pages()));
+  bool loose = false;
+  const auto longest_of = [&](unsigned rest, unsigned longest) noexcept {
+    loose = kLoose;
+    return kLoose ? longest : longest_run(chunk.used, rest, longest);
+  };
+  tree_.change_leaf(
+      c, after_alloc(tree_.leaf(c), chunk.used, r.i, r.n, chunk.free_pages(), longest_of));
+  if (loose) tree_.note_loose(c, chunk.used);
   if (was_empty) [[unlikely]]
     tree_.catch_up();
   return scavenged;
@@ -58,7 +66,7 @@ REAM_INLINE Allocation PageAlloc<G>::alloc_page_in_word() noexcept {
   ++stats_.in_chunk;
   note_lowest_free(page);
   skip_taken(page, 1);
-  return taken(page, 1, take_in_word(c, chunk, word_run(i, 1)));
+  return taken(page, 1, take_in_word<true>(c, chunk, word_run(i, 1)));
 }
 
 template <class G>

@@ -17,6 +17,10 @@
 // leaf as it was, and most searches end in one chunk; then the parents are never written. Whoever
 // looks above the leaves catches up first.
 //
+// One leaf may be loose: its max is at least the longest run of its chunk, but perhaps more. Taking
+// page after page of a chunk would else look for the longest run that is left each time. Catching
+// up tightens it.
+//
 // Thread safety: the owner's lock.
 //
 // Invariants (is_valid), after catch_up():
@@ -36,6 +40,8 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/root_access.h"
+#include "page/chunk_bits.h"
+#include "page/chunk_summary.h"
 #include "page/geometry.h"
 #include "page/meta_array.h"
 #include "page/summary.h"
@@ -74,15 +80,27 @@ class SummaryTree {
 
   // Brings the ranks above the leaves up to date. REQUIRED before at(); the functions here do it.
   void catch_up() const noexcept {
-    if ((behind_[0].key | behind_[1].key) != 0) [[unlikely]]
+    if ((behind_[0].key | behind_[1].key | loose_.key) != 0) [[unlikely]]
       catch_up_slow();
+  }
+
+  // The leaf of a chunk became loose. `used` are the chunk's bits, which stay where they are.
+  void note_loose(ChunkIndex c, const ChunkBits& used) const noexcept {
+    if (loose_.key == c.n + 1) return;
+    tighten();
+    loose_ = {c.n + 1, &used};
+  }
+  // The leaf of a chunk, exact.
+  [[nodiscard]] Summary tight_leaf(ChunkIndex c) const noexcept {
+    if (loose_.key == c.n + 1) tighten();
+    return leaf(c);
   }
 
   // Writes what is stale on the path to a chunk, so that its leaf may change.
   REAM_COLD void push_down(ChunkIndex c) noexcept;
 
   // A leaf that is exact becomes `now`; what is above it follows at the next catch_up().
-  REAM_INLINE void change_leaf(ChunkIndex c, Summary now) noexcept {
+  REAM_INLINE void change_leaf(ChunkIndex c, Summary now) const noexcept {
     Summary& entry = leaf(c);
     const Summary old = entry;
     if (old == now) return;
@@ -119,13 +137,14 @@ class SummaryTree {
     [[nodiscard]] ChunkIndex chunk() const noexcept { return ChunkIndex{key - 1}; }
   };
 
-  REAM_INLINE void fall_behind(ChunkIndex c, Summary shown) noexcept {
+  REAM_INLINE void fall_behind(ChunkIndex c, Summary shown) const noexcept {
     if (behind_[1].key != 0) settle_older();
     behind_[1] = behind_[0];
     behind_[0] = {c.n + 1, shown};
   }
   REAM_COLD void catch_up_slow() const noexcept;
   void settle_older() const noexcept;
+  void tighten() const noexcept;
 
   template <unsigned kRank>
   void climb(ChunkIndex c, Summary old, Summary now) const noexcept;
@@ -143,6 +162,11 @@ class SummaryTree {
 
   std::array<MetaArray<Summary>, G::kLevels> packed_{};
   std::array<MetaArray<CrownEntry>, kCrownRanks> crown_{};
+  struct Loose {
+    std::uint64_t key = 0;  // as in Behind
+    const ChunkBits* used = nullptr;
+  };
+  mutable Loose loose_{};
   mutable std::array<Behind, 2> behind_{};  // the newer one first
 };
 

@@ -64,8 +64,22 @@ void SummaryTree<G>::settle_older() const noexcept {
     climb_crown(c, before.unpack(), parent.unpack());
 }
 
+// A leaf that was full since, or leased, has nothing to tighten.
+template <class G>
+void SummaryTree<G>::tighten() const noexcept {
+  if (loose_.key == 0) return;
+  const ChunkIndex c{loose_.key - 1};
+  loose_.key = 0;
+  const Runs runs = leaf(c).unpack_small();
+  if (runs.max == 0) return;
+  const auto ends = static_cast<unsigned>(std::max(runs.start, runs.end));
+  const unsigned longest = longest_run(*loose_.used, ends, static_cast<unsigned>(runs.max));
+  change_leaf(c, leaf(c).with_max(longest));
+}
+
 template <class G>
 void SummaryTree<G>::catch_up_slow() const noexcept {
+  tighten();
   if (behind_[1].key != 0) settle_older();
   if (behind_[0].key == 0) return;
   behind_[1] = behind_[0];
