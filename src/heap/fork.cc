@@ -7,11 +7,19 @@
 //
 // What a thread had in its hands between a cache and a central list at that moment is lost to the
 // child: at most a batch of objects a thread.
+#include <utility>
+
 #include "heap/heap.h"
 
 namespace ream {
 
 void Heap::before_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
+  // A handler of another library that forks itself: the locks stay held to the end of the outer
+  // one.
+  if (caches_.lock().is_held_for_fork()) {
+    ++inner_forks_;
+    return;
+  }
   caches_.lock().lock_for_fork();
   forking_shards_ = caches_.shards();
   for (unsigned s = 0; s < forking_shards_; ++s) {
@@ -20,7 +28,29 @@ void Heap::before_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
   page_heap_.lock().lock_for_fork();
 }
 
-void Heap::after_fork_in_parent() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
+void Heap::after_fork_in_parent() noexcept {
+  if (inner_forks_ > 0) {
+    --inner_forks_;
+    return;
+  }
+  const bool is_child = std::exchange(forked_within_, false);
+  unlock_after_fork();
+  if (is_child) take_over_from_parent();
+}
+
+// The child of an inner fork goes on with the outer one, as its parent does.
+void Heap::after_fork_in_child() noexcept {
+  if (inner_forks_ > 0) {
+    --inner_forks_;
+    forked_within_ = true;
+    return;
+  }
+  forked_within_ = false;
+  unlock_after_fork();
+  take_over_from_parent();
+}
+
+void Heap::unlock_after_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
   page_heap_.lock().unlock_after_fork();
   for (unsigned s = 0; s < forking_shards_; ++s) {
     for (CentralList& list : central_[s]) list.lock().unlock_after_fork();
@@ -28,8 +58,7 @@ void Heap::after_fork_in_parent() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
   caches_.lock().unlock_after_fork();
 }
 
-void Heap::after_fork_in_child() noexcept {
-  after_fork_in_parent();
+void Heap::take_over_from_parent() noexcept {
   page_heap_.after_fork_in_child();
   large_cache_.after_fork_in_child();
   sparse_.after_fork_in_child();

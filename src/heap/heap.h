@@ -150,7 +150,12 @@ class Heap {
   SparsePurge sparse_;
   ThreadCaches caches_;
   std::array<std::array<CentralList, kClassCount>, kMaxShards> central_;  // by shard, then class
+  // Of fork.cc; changed by the forking thread while it holds the locks.
+  void unlock_after_fork() noexcept;
+  void take_over_from_parent() noexcept;
   unsigned forking_shards_ = 0;  // whose locks the forking thread holds
+  unsigned inner_forks_ = 0;     // begun by handlers, not yet ended
+  bool forked_within_ = false;   // this process is the child of such a one
 };
 
 extern constinit Heap g_heap;

@@ -155,7 +155,9 @@ class PageHeap {
 
   [[nodiscard]] bool grow(Pages pages, Pages align) noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] bool grow_by(Bytes bytes, Bytes align) noexcept REAM_REQUIRES(lock_);
-  [[nodiscard]] Addr map_somewhere(Bytes bytes, Bytes align) noexcept REAM_REQUIRES(lock_);
+  // With `after`, where the heap is to grow next.
+  [[nodiscard]] Addr map_somewhere(Bytes bytes, Bytes align, Addr& after) noexcept
+      REAM_REQUIRES(lock_);
   [[nodiscard]] bool adopt(Addr base, Bytes bytes) noexcept REAM_REQUIRES(lock_);
 
   // Pace: what changes the use of pages notes it under the lock; what exceeds goes back without it.

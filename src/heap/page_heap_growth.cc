@@ -37,27 +37,32 @@ bool PageHeap::grow(Pages pages, Pages align) noexcept {
 }
 
 bool PageHeap::grow_by(Bytes bytes, Bytes align) noexcept {
-  const Addr base = map_somewhere(bytes, align);
+  Addr after;
+  const Addr base = map_somewhere(bytes, align, after);
   if (base == Addr()) return false;
   if (!adopt(base, bytes)) {
     os::release(base, bytes);
     return false;
   }
-  if (base >= next_) next_ = base + bytes;
+  next_ = after;
   ++counts_.grows;
   counts_.grown += bytes;
   return true;
 }
 
-Addr PageHeap::map_somewhere(Bytes bytes, Bytes align) noexcept {
+Addr PageHeap::map_somewhere(Bytes bytes, Bytes align, Addr& after) noexcept {
   if (next_ == Addr()) next_ = kFirstAddress;
+  after = next_;
   Addr hint(round_up(next_.n, align.n));
   for (int attempt = 0; attempt < kGrowthAttempts && hint != Addr(); ++attempt) {
     // No growth lies in two windows. One of most of a window is not worth a new one.
     if (window_of(hint) != window_of(hint + bytes - 1_B) && bytes <= kMaxSkipping) {
       hint = Addr(window_of(hint + bytes) << page::HeapWindow::kAddressBits);
     }
-    if (os::map_at(hint, bytes) == hint) return hint;
+    if (os::map_at(hint, bytes) == hint) {
+      after = hint + bytes;
+      return hint;
+    }
     const Addr hole = os::find_unmapped(bytes, align, hint);
     if (hole == hint) break;  // it is free, and the system still refuses: a limit, not a neighbour
     hint = hole;

@@ -16,9 +16,9 @@
 //     range that wraps, ends the program.
 //   - Any sub-range of a mapped range may be committed, decommitted, purged or released on its own,
 //     and a range may span several earlier calls.
-//   - Commit, map_at and map_anywhere follow vm.overcommit_memory: 0 refuses what exceeds all RAM
-//     and swap, 1 nothing, 2 charges at once and refuses beyond the limit. Memory is resident when
-//     it is touched. Reserving is never charged.
+//   - map_at and map_anywhere follow vm.overcommit_memory: 0 refuses what exceeds all RAM and swap,
+//     1 nothing; 2 charges them and commit at once and refuses beyond the limit. Memory is resident
+//     when it is touched. Reserving is never charged.
 //
 // Thread safety: all functions, on ranges that do not overlap. Between find_unmapped and map_at any
 // other thread may take the hole; map_at then says so.

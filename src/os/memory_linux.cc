@@ -1,7 +1,9 @@
-// Page states on Linux. Reserved is PROT_NONE, committed is read-write private anonymous memory. No
-// MAP_NORESERVE: it is for the kernel's policy to refuse what the machine cannot have. libc's
-// wrappers are used rather than raw system calls so that sanitizers see
-// the mappings.
+// Page states on Linux. Reserved is PROT_NONE, committed is read-write private anonymous memory,
+// both MAP_NORESERVE: adjacent mappings become one, which without it would be charged to the
+// process as a whole, and in heuristic overcommit forbid it to fork as soon as it exceeds RAM and
+// swap, however little of it is in use. For the same policy to refuse what the machine cannot have,
+// a large mapping is first made without. libc's wrappers are used rather than raw system calls so
+// that sanitizers see the mappings.
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
@@ -16,11 +18,22 @@
 namespace ream::os {
 namespace {
 
-constexpr int kMapFlags = MAP_PRIVATE | MAP_ANONYMOUS;
+constexpr int kMapFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+// Mappings from this size on are refused where the kernel's policy would refuse them to others.
+constexpr Bytes kAskPolicy = 1_GiB;
 
 Addr map(Addr hint, Bytes bytes, int protection, int extra_flags) noexcept {
   void* p = ::mmap(hint.ptr(), bytes.n, protection, kMapFlags | extra_flags, -1, 0);
   return p == MAP_FAILED ? Addr() : Addr(p);
+}
+
+bool policy_allows(Bytes bytes) noexcept {
+  if (bytes < kAskPolicy) return true;
+  void* p = ::mmap(nullptr, bytes.n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return false;
+  ::munmap(p, bytes.n);
+  return true;
 }
 
 // Maps `bytes` at a multiple of `align`: takes what comes, and if that does not fit, takes align
@@ -90,6 +103,7 @@ bool release(Addr base, Bytes bytes) noexcept {
 Addr map_at(Addr hint, Bytes bytes) noexcept {
   check_range(hint, bytes);
   const ErrnoKeeper keep;
+  if (!policy_allows(bytes)) return Addr();
   const Addr got = map(hint, bytes, PROT_READ | PROT_WRITE, kMapExactly);
   if (got == hint || got == Addr()) return got;
   release(got, bytes);
@@ -98,6 +112,7 @@ Addr map_at(Addr hint, Bytes bytes) noexcept {
 
 Addr map_anywhere(Bytes bytes, Bytes align) noexcept {
   const ErrnoKeeper keep;
+  if (!policy_allows(bytes)) return Addr();
   return map_aligned(bytes, align, PROT_READ | PROT_WRITE);
 }
 

@@ -86,6 +86,8 @@ class REAM_CAPABILITY("mutex") Mutex {
   [[nodiscard]] bool is_busy() const noexcept {
     return state_.load(std::memory_order_relaxed) != kFree && !passes();
   }
+  // This thread holds it for its fork.
+  [[nodiscard]] bool is_held_for_fork() const noexcept { return passes(); }
   // For assertions: some thread holds it.
   [[nodiscard]] bool is_locked() const noexcept {
     return state_.load(std::memory_order_relaxed) != kFree;

@@ -174,9 +174,10 @@ class PageAlloc {
   void end_lease(Lease& lease) noexcept;
   // Without the lock: frees pages of one chunk, leased or not. Of a leased one they go to its
   // lessee; others are free when the list that names their chunk is settled, mostly `list`, the
-  // caller's own. False, and unchanged, if they lie in no one chunk of the window; false when some
-  // were returned already. REQUIRES: they are the caller's; only this is known at once, pages not
-  // in use are dropped later.
+  // caller's own. False, and unchanged, if they lie in no one chunk of the window, or some were
+  // returned already. REQUIRES: they are in grown memory, in use, and the caller's. What is wrong
+  // else is not always known, and a page freed twice may be handed out twice; pages that are not in
+  // use when the list is settled are dropped then.
   [[nodiscard]] bool free_remote(Addr base, Pages n, SentChunks& list) noexcept;
   // Frees what free_remote() has taken for chunks that are not leased. Until then these pages count
   // as in use; an owner who wants the lowest fit of all settles every list first. Returns how many.

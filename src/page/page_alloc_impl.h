@@ -158,7 +158,8 @@ bool PageAlloc<G>::is_in_use(PageIndex first, std::uint64_t n) const noexcept {
   bool used = true;
   for_each_part(first, n, [&](ChunkIndex c, unsigned i, unsigned part) noexcept {
     const Chunk& chunk = chunks_.at(c);
-    used = used && !chunk.is_leased() && all_set(chunk.used, i, part);
+    used = used && !chunk.is_leased() && all_set(chunk.used, i, part) &&
+           !(chunk.is_sent() && chunk.has_returned(i, part));
   });
   return used;
 }
@@ -194,6 +195,7 @@ unsigned PageAlloc<G>::take_in_chunk(ChunkIndex c, unsigned i, unsigned n) noexc
 // Chunks between the first and the last are taken whole.
 template <class G>
 std::uint64_t PageAlloc<G>::take_across(PageIndex first, std::uint64_t n) noexcept {
+  tree_.catch_up();  // a leaf that is loose is tightened from bits that it describes
   const PageIndex end{first.n + n - 1};
   const ChunkIndex lo = first.chunk();
   const ChunkIndex hi = end.chunk();
@@ -243,7 +245,9 @@ Allocation PageAlloc<G>::try_extend(Addr base, Pages have, Pages want) noexcept 
   const PageRange r = to_pages(base, want);
   if (!r.ok || have == Pages() || want < have) return {};
   const PageIndex last{r.first.n + have.n - 1};
-  if (!is_grown(last, 1) || !test_bit(chunks_.at(last.chunk()).used, last.in_chunk())) return {};
+  if (!is_grown(last, 1)) return {};
+  const Chunk& chunk = chunks_.at(last.chunk());
+  if (chunk.is_leased() || !test_bit(chunk.used, last.in_chunk())) return {};
   const std::uint64_t more = want.n - have.n;
   if (more == 0) return {base, Bytes(), true};
   const PageIndex next{last.n + 1};
@@ -280,6 +284,7 @@ void PageAlloc<G>::give_in_chunk(ChunkIndex c, Chunk& chunk, unsigned i, unsigne
 
 template <class G>
 void PageAlloc<G>::give_across(PageIndex first, std::uint64_t n, FreeKind kind) noexcept {
+  tree_.catch_up();  // as in take_across
   const PageIndex end{first.n + n - 1};
   const ChunkIndex lo = first.chunk();
   const ChunkIndex hi = end.chunk();
@@ -344,6 +349,7 @@ bool PageAlloc<G>::free_slow(Addr base, Pages n, FreeKind kind) noexcept {
   const auto pages = static_cast<unsigned>(r.pages);
   if (chunk.is_leased()) return free_with_leases(r.first, r.pages, kind);
   if (!all_set(chunk.used, i, pages)) return false;
+  if (chunk.is_sent() && chunk.has_returned(i, pages)) return false;
   give_in_chunk(c, chunk, i, pages, kind);
   REAM_AUDIT(is_valid_around(r.first, r.pages));
   return true;

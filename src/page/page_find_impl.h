@@ -36,6 +36,7 @@ typename PageAlloc<G>::Found PageAlloc<G>::place(std::uint64_t n) noexcept {
   const auto pages = static_cast<unsigned>(n);
   const unsigned lowest = find_free_page(chunk.used, start.in_chunk());
   const unsigned i = pages == 1 ? lowest : find_run(chunk.used, pages, lowest);
+  REAM_CHECK(lowest != kNoPage && i != kNoPage);
   note_lowest_free(first_page(c) + Pages(lowest));
   return {first_page(c) + Pages(i), true};
 }
@@ -166,7 +167,8 @@ typename PageAlloc<G>::Cache PageAlloc<G>::alloc_to_cache() noexcept {
   if (!at) return {};
   const ChunkIndex c = at.page.chunk();
   Chunk& chunk = chunks_.at(c);
-  if (chunk.used_pages == 0) tree_.push_down(c);
+  const bool was_empty = chunk.used_pages == 0;
+  if (was_empty) tree_.push_down(c);
   const unsigned w = at.page.in_chunk() / kWordPages;
   const std::uint64_t free = ~chunk.used[w];
   const std::uint64_t scavenged = ~chunk.backed[w];
@@ -181,6 +183,7 @@ typename PageAlloc<G>::Cache PageAlloc<G>::alloc_to_cache() noexcept {
   tree_.change_leaf(c, is_one_run(free)
                            ? after_alloc(before, chunk.used, lowest, pages, chunk.free_pages())
                            : summarize(chunk.used));
+  if (was_empty) tree_.catch_up();
   free_pages_ -= Pages(pages);
   unscavenged_ -= Pages(pages - added);
   // Nothing up to the last page of the block is free any more.

@@ -57,7 +57,7 @@ template <class G>
 typename PageAlloc<G>::Lease PageAlloc<G>::lease_sent(SentChunks& list, Pages least) noexcept {
   while (const auto c = next_sent(list)) {
     Chunk& chunk = chunks_.at(*c);
-    if (chunk.is_leased()) continue;
+    if (chunk.is_leased() || !is_grown(first_page(*c), 1)) continue;
     if (chunk.free_pages() + chunk.returned_pages() < least.n) {
       (void)settle_chunk(*c, chunk);
       continue;
@@ -97,7 +97,11 @@ bool PageAlloc<G>::free_remote(Addr base, Pages n, SentChunks& list) noexcept {
   const PageRange r = to_pages(base, n);
   if (!r.ok || r.first.in_chunk() + r.pages > kChunkPages) return false;
   const ChunkIndex c = r.first.chunk();
-  Chunk& chunk = chunks_.at(c);
+  Chunk* const found = chunks_.find(c);
+  if (found == nullptr || found->has_returned(r.first.in_chunk(), static_cast<unsigned>(r.pages))) {
+    return false;
+  }
+  Chunk& chunk = *found;
   bool again = false;
   for_each_word(
       r.first.in_chunk(), static_cast<unsigned>(r.pages),
@@ -140,7 +144,8 @@ Pages PageAlloc<G>::settle(SentChunks& list) noexcept {
   Pages pages{};
   while (const auto c = next_sent(list)) {
     Chunk& chunk = chunks_.at(*c);
-    if (!chunk.is_leased()) pages += settle_chunk(*c, chunk);
+    if (chunk.is_leased() || !is_grown(first_page(*c), 1)) continue;
+    pages += settle_chunk(*c, chunk);
   }
   return pages;
 }

@@ -38,6 +38,8 @@ class PageLessee {
   static constexpr Pages kPoor{64};           // a lease with fewer free pages ends at a refill
 
   constexpr PageLessee() noexcept = default;
+  PageLessee(const PageLessee&) = delete;
+  PageLessee& operator=(const PageLessee&) = delete;
 
   // The lowest run of n pages of the leased chunks, n at most kMaxRun. Not ok: refill().
   [[nodiscard]] Allocation alloc(Pages n) noexcept {

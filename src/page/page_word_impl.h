@@ -93,7 +93,8 @@ REAM_INLINE bool PageAlloc<G>::free_in_word(Addr base, Pages n, FreeKind kind) n
   const ChunkIndex c = first.chunk();
   Chunk& chunk = chunks_.at(c);
   const WordRun r = word_run(i, n.n);
-  if ((~chunk.used[r.w] & r.mask) != 0 || chunk.is_leased()) return false;
+  if (chunk.is_leased() || (~chunk.used[r.w] & r.mask) != 0) return false;
+  if (chunk.is_sent() && chunk.has_returned(i, r.n)) return false;
   give_in_word(c, chunk, r, kind);
   return true;
 }

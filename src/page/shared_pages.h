@@ -48,12 +48,12 @@ class SharedPages {
   }
 
   // Frees pages, also a part of an earlier allocation or several that touch. False, and unchanged,
-  // when they are known not to be in use. Pages in chunks that others lease are known by their
-  // frees only: a wrong free of these is dropped later.
+  // when they are known not to be in use. REQUIRES: they are in grown memory, in use, and the
+  // caller's: of pages outside its own leases not all is known (PageAlloc::free_remote).
   [[nodiscard]] bool free(Lessee& mine, Addr base, Pages n) noexcept {
     if (ChunkLease<G>* lease = mine.lease_of(base)) {
       if (lease->free(base, n)) return true;
-    } else if (mine.free_remote(pages_, base, n)) {
+    } else if (mine.listed_ || list_it(mine); mine.free_remote(pages_, base, n)) {
       if (mine.frees() >= kSettleEvery) settle(mine);
       return true;
     }
@@ -129,6 +129,13 @@ class SharedPages {
     enter(mine);
     (void)mine.settle(pages_);
     lock_.unlock();
+  }
+
+  // Before its first free to others, so that they can settle it. Always true.
+  REAM_COLD bool list_it(Lessee& mine) noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
+    const Hold hold(*this);
+    enter(mine);
+    return true;
   }
 
   // The list of lessees; under the lock.

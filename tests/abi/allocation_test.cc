@@ -2,6 +2,8 @@
 #include <dlfcn.h>
 #include <malloc.h>
 #include <sys/sysinfo.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -9,6 +11,7 @@
 #include <fstream>
 #include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "abi/hide.h"
@@ -80,6 +83,28 @@ TEST(Allocation, MoreThanTheMachineHasIsRefused) {
   EXPECT_EQ(hide(std::realloc(p, all)), nullptr);
   EXPECT_EQ(errno, ENOMEM);
   std::free(same);
+}
+
+// What a process could touch, not what it has, is no reason to forbid it to fork.
+TEST(Allocation, AHeapLargerThanTheMachineCanFork) {
+  struct sysinfo machine{};
+  ASSERT_EQ(0, sysinfo(&machine));
+  const std::size_t most =
+      (machine.totalram + machine.totalswap) * std::size_t{machine.mem_unit} / 10 * 6;
+  void* first = hide(std::malloc(most));
+  void* second = hide(std::malloc(most));
+  if (first != nullptr && second != nullptr) {  // else a limit or strict overcommit forbids it
+    for (int live = 2; live >= 0; --live) {
+      const pid_t child = fork();
+      ASSERT_GE(child, 0) << "with " << live << " blocks";
+      if (child == 0) _exit(0);
+      ASSERT_EQ(child, waitpid(child, nullptr, 0));
+      if (live == 2) std::free(std::exchange(second, nullptr));
+      if (live == 1) std::free(std::exchange(first, nullptr));
+    }
+  }
+  std::free(first);
+  std::free(second);
 }
 
 TEST(Allocation, EverySizeIsUsableAlignedAndDistinct) {

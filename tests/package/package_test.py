@@ -65,7 +65,7 @@ class Package(unittest.TestCase):
         build.mkdir()
         example = example_of((ROOT / "include/ream/page.h").read_text())
         (build / "header_example.cc").write_text(example)
-        done = run("cmake", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix or self.prefix}",
+        done = run("cmake", "-G", "Ninja", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix or self.prefix}",
                    f"-DCMAKE_CXX_COMPILER={compiler}", *options, status=status)
         return build, done
 

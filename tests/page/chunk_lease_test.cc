@@ -109,6 +109,28 @@ TEST(ChunkLease, FreesWithoutTheLockAreSettledUnderIt) {
   EXPECT_TRUE(h.is_valid());
 }
 
+TEST(ChunkLease, RefusedFreesChangeNothing) {
+  Heap heap;
+  auto& h = *heap.heap;
+  SentChunks list;
+  heap.grow(0, 2 * kChunkPages);
+  ASSERT_TRUE(h.alloc(Pages(100)));
+  EXPECT_TRUE(h.free_remote(heap.addr(64), Pages(1), list));
+  EXPECT_FALSE(h.free_remote(heap.addr(60), Pages(10), list));
+  EXPECT_EQ(h.page_state(heap.addr(60)), PageState::kInUse);
+  EXPECT_EQ(h.page_state(heap.addr(65)), PageState::kInUse);
+  // Under the lock too: the page was freed, though it is not settled.
+  EXPECT_FALSE(h.free(heap.addr(64), Pages(1)));
+  EXPECT_FALSE(h.free(heap.addr(0), Pages(100)));
+  EXPECT_EQ(h.settle(list), Pages(1));
+  // A chunk that was not grown, though its metadata is there, is nobody's.
+  static_cast<void>(h.free_remote(heap.addr(2 * kChunkPages), Pages(1), list));
+  EXPECT_FALSE(h.lease_sent(list, Pages(1)));
+  static_cast<void>(h.free_remote(heap.addr(2 * kChunkPages + 1), Pages(1), list));
+  EXPECT_EQ(h.settle(list), Pages());
+  EXPECT_TRUE(h.is_valid());
+}
+
 TEST(ChunkLease, SettleLeavesLeasedChunksToTheirLessees) {
   Heap heap;
   auto& h = *heap.heap;

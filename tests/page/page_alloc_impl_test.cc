@@ -153,6 +153,23 @@ using Geometries = ::testing::Types<Go48, HeapWindow, Pages4K, Pages16K, Pages64
                                     Window1T, Tiny4, Tiny64>;
 TYPED_TEST_SUITE(RandomSequencesTest, Geometries);
 
+// A leaf whose max is not exact for the moment must not outlive a change of several chunks.
+TEST(PageAllocImpl, RunsAcrossChunksAfterPagesTakenOneByOne) {
+  test::TwinHeap<HeapWindow> heap;
+  heap.grow(0, 2 * kChunkPages);
+  ASSERT_TRUE(heap.alloc_range(0, kChunkPages));
+  ASSERT_TRUE(heap.alloc_range(600, 1));
+  ASSERT_TRUE(heap.free(74, 11));
+  ASSERT_TRUE(heap.free(130, 9));
+  ASSERT_TRUE(heap.free(200, 9));
+  ASSERT_TRUE(heap.free(510, 2));
+  ASSERT_TRUE(heap.alloc(1));
+  ASSERT_TRUE(heap.alloc(1));
+  ASSERT_TRUE(heap.alloc_range(510, 4));
+  ASSERT_TRUE(heap.alloc(10));
+  EXPECT_TRUE(heap.same_state());
+}
+
 TYPED_TEST(RandomSequencesTest, EqualTheModel) {
   for (const unsigned log_size : {2u, 6u, 11u}) {
     RandomSequences<TypeParam>(log_size, log_size).run(700 * test::kScale);

@@ -107,6 +107,22 @@ TEST_F(SharedPagesTest, OperationsTakeFewLocks) {
   expect_all_free();
 }
 
+TEST_F(SharedPagesTest, WhatAnIdleThreadFreedIsFoundByOthers) {
+  Lessee producer, consumer, other;
+  const Allocation all = pages->with_lock([](PageAlloc<G>& p) { return p.alloc(Pages(kPages)); });
+  ASSERT_TRUE(all);
+  for (std::uint64_t c = 0; c < 8; ++c) {
+    const Addr base = all.base + Bytes(c << G::kLogChunkBytes);
+    ASSERT_TRUE(pages->free(consumer, base, Pages(1)));
+    ASSERT_TRUE(pages->free(other, base + Bytes(G::kPageBytes), Pages(kChunkPages - 1)));
+  }
+  pages->end(other);
+  EXPECT_TRUE(pages->alloc(producer, Pages(1)));
+  EXPECT_TRUE(pages->alloc(producer, Pages(300)));
+  pages->end(producer);
+  pages->end(consumer);
+}
+
 class SharedPagesStress : public SharedPagesTest {
  protected:
   struct Block {
