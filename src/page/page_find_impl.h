@@ -167,8 +167,7 @@ typename PageAlloc<G>::Cache PageAlloc<G>::alloc_to_cache() noexcept {
   if (!at) return {};
   const ChunkIndex c = at.page.chunk();
   Chunk& chunk = chunks_.at(c);
-  const bool was_empty = chunk.used_pages == 0;
-  if (was_empty) tree_.push_down(c);
+  if (chunk.used_pages == 0) tree_.push_down(c);
   const unsigned w = at.page.in_chunk() / kWordPages;
   const std::uint64_t free = ~chunk.used[w];
   const std::uint64_t scavenged = ~chunk.backed[w];
@@ -183,7 +182,6 @@ typename PageAlloc<G>::Cache PageAlloc<G>::alloc_to_cache() noexcept {
   tree_.change_leaf(c, is_one_run(free)
                            ? after_alloc(before, chunk.used, lowest, pages, chunk.free_pages())
                            : summarize(chunk.used));
-  if (was_empty) tree_.catch_up();
   free_pages_ -= Pages(pages);
   unscavenged_ -= Pages(pages - added);
   // Nothing up to the last page of the block is free any more.
