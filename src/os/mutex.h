@@ -42,23 +42,15 @@ class REAM_CAPABILITY("mutex") Mutex {
 
   void lock() noexcept REAM_ACQUIRE() {
     if constexpr (kDebug) check_rank();
-    std::uint32_t expected = kFree;
-    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
-                                        std::memory_order_relaxed)) [[unlikely]] {
+    if (!acquire()) [[unlikely]]
       lock_slow();
-    }
     if constexpr (kDebug) push_rank();
   }
 
   // False when another thread (or this one) holds it.
   [[nodiscard]] bool try_lock() noexcept REAM_TRY_ACQUIRE(true) {
     if constexpr (kDebug) check_rank();
-    std::uint32_t expected = kFree;
-    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
-                                        std::memory_order_relaxed) &&
-        !passes()) {
-      return false;
-    }
+    if (!acquire() && !is_held_for_fork()) return false;
     if constexpr (kDebug) push_rank();
     return true;
   }
@@ -84,10 +76,10 @@ class REAM_CAPABILITY("mutex") Mutex {
 
   // A hint: some thread holds it, and this one would have to wait.
   [[nodiscard]] bool is_busy() const noexcept {
-    return state_.load(std::memory_order_relaxed) != kFree && !passes();
+    return state_.load(std::memory_order_relaxed) != kFree && !is_held_for_fork();
   }
   // This thread holds it for its fork.
-  [[nodiscard]] bool is_held_for_fork() const noexcept { return passes(); }
+  [[nodiscard]] bool is_held_for_fork() const noexcept;
   // For assertions: some thread holds it.
   [[nodiscard]] bool is_locked() const noexcept {
     return state_.load(std::memory_order_relaxed) != kFree;
@@ -98,13 +90,17 @@ class REAM_CAPABILITY("mutex") Mutex {
   static constexpr std::uint32_t kHeld = 1;       // nobody waits
   static constexpr std::uint32_t kContended = 2;  // held, and a thread may wait: unlock wakes one
 
+  // Takes it if it is free.
+  [[nodiscard]] bool acquire() noexcept {
+    std::uint32_t expected = kFree;
+    return state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
+                                          std::memory_order_relaxed);
+  }
   REAM_COLD void lock_slow() noexcept;
   void release() noexcept {
     if (state_.exchange(kFree, std::memory_order_release) == kContended) [[unlikely]]
       futex_wake(&state_, 1);
   }
-  // This thread holds it for its fork.
-  [[nodiscard]] bool passes() const noexcept;
   void check_rank() const noexcept;
   void push_rank() const noexcept;
   void pop_rank() const noexcept;

@@ -47,16 +47,12 @@ std::atomic<const void*> g_forking{nullptr};
 }  // namespace
 
 void Mutex::lock_for_fork() noexcept {
-  std::uint32_t expected = kFree;
-  if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
-                                      std::memory_order_relaxed)) {
-    lock_slow();
-  }
+  if (!acquire()) lock_slow();
   g_forking.store(&t_self, std::memory_order_relaxed);
   __atomic_store_n(&held_for_fork_, true, __ATOMIC_RELEASE);
 }
 
-bool Mutex::passes() const noexcept {
+bool Mutex::is_held_for_fork() const noexcept {
   return __atomic_load_n(&held_for_fork_, __ATOMIC_ACQUIRE) &&
          g_forking.load(std::memory_order_relaxed) == &t_self;
 }
@@ -84,7 +80,7 @@ void futex_wake(const std::atomic<std::uint32_t>* word, unsigned count) noexcept
 // thread that has slept takes the lock as kContended, since it cannot know whether others still
 // wait.
 void Mutex::lock_slow() noexcept {
-  if (passes()) return;
+  if (is_held_for_fork()) return;
   for (unsigned spin = 0; spin < kSpins; ++spin) {
     std::uint32_t state = state_.load(std::memory_order_relaxed);
     if (state == kContended) break;

@@ -53,6 +53,19 @@ struct alignas(kCacheLineBytes) Chunk {
     return std::atomic_ref<std::uint8_t>(const_cast<std::uint8_t&>(sent))
                .load(std::memory_order_relaxed) != 0;
   }
+  // Whether some of pages [i, i + n) were returned.
+  [[nodiscard]] bool has_returned(unsigned i, unsigned n) const noexcept {
+    std::uint64_t some = 0;
+    for_each_word(i, n, [&](unsigned w, std::uint64_t mask) noexcept {
+      some |= mask & std::atomic_ref<std::uint64_t>(const_cast<std::uint64_t&>(returned[w]))
+                         .load(std::memory_order_relaxed);
+    });
+    return some != 0;
+  }
+  // Whether pages [i, i + n) are in use, and none was returned. REQUIRES: not leased.
+  [[nodiscard]] REAM_INLINE bool is_in_use(unsigned i, unsigned n) const noexcept {
+    return all_set(used, i, n) && !(is_sent() && has_returned(i, n));
+  }
   [[nodiscard]] unsigned free_pages() const noexcept { return kChunkPages - used_pages; }
   // Free and with memory behind it.
   [[nodiscard]] unsigned unscavenged_pages() const noexcept { return backed_pages - used_pages; }
@@ -101,15 +114,6 @@ struct alignas(kCacheLineBytes) Chunk {
   // Returns those of the pages that were returned before. Both are sequentially consistent.
   std::uint64_t add_returned(unsigned w, std::uint64_t pages) noexcept {
     return std::atomic_ref<std::uint64_t>(returned[w]).fetch_or(pages) & pages;
-  }
-  // Whether some of pages [i, i + n) were returned.
-  [[nodiscard]] bool has_returned(unsigned i, unsigned n) const noexcept {
-    std::uint64_t some = 0;
-    for_each_word(i, n, [&](unsigned w, std::uint64_t mask) noexcept {
-      some |= mask & std::atomic_ref<std::uint64_t>(const_cast<std::uint64_t&>(returned[w]))
-                         .load(std::memory_order_relaxed);
-    });
-    return some != 0;
   }
   [[nodiscard]] unsigned returned_pages() noexcept {
     unsigned pages = 0;

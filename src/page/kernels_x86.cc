@@ -131,6 +131,19 @@ REAM_AVX2 REAM_INLINE Halves range_mask(unsigned i, unsigned n) noexcept {
           _mm256_andnot_si256(bits_from(i + n, high), bits_from(i, high))};
 }
 
+// Free pages at the low and at the high end of a chunk whose words with pages in use are `words`.
+struct Ends {
+  unsigned start;
+  unsigned end;
+};
+REAM_INLINE Ends free_at_ends(const ChunkBits& used, unsigned words) noexcept {
+  const auto first = static_cast<unsigned>(std::countr_zero(words));
+  const auto last = static_cast<unsigned>(std::bit_width(words)) - 1;
+  return {
+      first * kWordPages + static_cast<unsigned>(std::countr_zero(used[first])),
+      (kChunkWords - 1 - last) * kWordPages + static_cast<unsigned>(std::countl_zero(used[last]))};
+}
+
 struct Avx2 {
   static bool can_run() noexcept { return features().avx2; }
 
@@ -145,12 +158,7 @@ struct Avx2 {
     const Halves x = load(used);
     const unsigned words = nonzero(x);
     if (words == 0) return Summary::of_all_free(kLogChunkPages);
-    const auto first = static_cast<unsigned>(std::countr_zero(words));
-    const auto last = static_cast<unsigned>(std::bit_width(words)) - 1;
-    const unsigned start =
-        first * kWordPages + static_cast<unsigned>(std::countr_zero(used[first]));
-    const unsigned end =
-        (kChunkWords - 1 - last) * kWordPages + static_cast<unsigned>(std::countl_zero(used[last]));
+    const auto [start, end] = free_at_ends(used, words);
     unsigned longest = longest_across_words(used, start);
     if (longest < kLongestInWord) longest = longest_in_words(x, longest, kChunkPages);
     return Summary::pack(start, longest, end);
@@ -326,12 +334,7 @@ struct Avx512 {
     const __m512i x = load_chunk(used);
     const unsigned words = nonzero(x);
     if (words == 0) return Summary::of_all_free(kLogChunkPages);
-    const auto first = static_cast<unsigned>(std::countr_zero(words));
-    const auto last = static_cast<unsigned>(std::bit_width(words)) - 1;
-    const unsigned start =
-        first * kWordPages + static_cast<unsigned>(std::countr_zero(used[first]));
-    const unsigned end =
-        (kChunkWords - 1 - last) * kWordPages + static_cast<unsigned>(std::countl_zero(used[last]));
+    const auto [start, end] = free_at_ends(used, words);
     unsigned longest = longest_across_words(used, x);
     if (longest < kLongestInWord) longest = longest_in_words(x, longest, kChunkPages);
     return Summary::pack(start, longest, end);

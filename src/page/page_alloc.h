@@ -1,10 +1,10 @@
 // The page allocator: which pages of a window of address space are in use, free, or free and given
 // back (scavenged); address-ordered first fit in a bounded number of steps.
 //
-//   AddrRanges      what was grown
-//   SummaryTree     free runs of regions: finds where a run fits       (summary_tree.h,
-//   page_search.h) ChunkTable      one bit a page: in use, backed by memory (chunk_table.h,
-//   chunk.h) ChunkSet        chunks with pages worth giving back                (chunk_set.h)
+//   AddrRanges    what was grown                                   addr_ranges.h
+//   SummaryTree   free runs of regions: finds where a run fits     summary_tree.h, page_search.h
+//   ChunkTable    one bit a page: in use, backed by memory         chunk_table.h, chunk.h
+//   ChunkSet      chunks with pages worth giving back              chunk_set.h
 //
 // A page is taken or freed by changing its chunk's bits, deriving the chunk's new summary from the
 // old one (chunk_summary.h), and correcting the tree as far as it changes: mostly, not at all.

@@ -158,8 +158,7 @@ bool PageAlloc<G>::is_in_use(PageIndex first, std::uint64_t n) const noexcept {
   bool used = true;
   for_each_part(first, n, [&](ChunkIndex c, unsigned i, unsigned part) noexcept {
     const Chunk& chunk = chunks_.at(c);
-    used = used && !chunk.is_leased() && all_set(chunk.used, i, part) &&
-           !(chunk.is_sent() && chunk.has_returned(i, part));
+    used = used && !chunk.is_leased() && chunk.is_in_use(i, part);
   });
   return used;
 }
@@ -348,8 +347,7 @@ bool PageAlloc<G>::free_slow(Addr base, Pages n, FreeKind kind) noexcept {
   Chunk& chunk = chunks_.at(c);
   const auto pages = static_cast<unsigned>(r.pages);
   if (chunk.is_leased()) return free_with_leases(r.first, r.pages, kind);
-  if (!all_set(chunk.used, i, pages)) return false;
-  if (chunk.is_sent() && chunk.has_returned(i, pages)) return false;
+  if (!chunk.is_in_use(i, pages)) return false;
   give_in_chunk(c, chunk, i, pages, kind);
   REAM_AUDIT(is_valid_around(r.first, r.pages));
   return true;

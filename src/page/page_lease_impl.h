@@ -57,7 +57,6 @@ template <class G>
 typename PageAlloc<G>::Lease PageAlloc<G>::lease_sent(SentChunks& list, Pages least) noexcept {
   while (const auto c = next_sent(list)) {
     Chunk& chunk = chunks_.at(*c);
-    if (chunk.is_leased() || !is_grown(first_page(*c), 1)) continue;
     if (chunk.free_pages() + chunk.returned_pages() < least.n) {
       (void)settle_chunk(*c, chunk);
       continue;
@@ -125,28 +124,27 @@ void PageAlloc<G>::send(ChunkIndex c, Chunk& chunk, SentChunks& list) noexcept {
                                        std::memory_order_relaxed));
 }
 
-// Takes one chunk off the list; it may be sent again from here on.
+// Takes chunks off the list, which may be sent again from then on, up to one that can be settled: a
+// leased one is its lessee's, and one that was not grown came of a wrong free.
 template <class G>
 std::optional<ChunkIndex> PageAlloc<G>::next_sent(SentChunks& list) noexcept {
-  if (list.taken == 0 && !list.empty()) {
-    list.taken = std::atomic_ref<std::uint64_t>(list.head).exchange(0, std::memory_order_acquire);
+  for (;;) {
+    if (list.taken == 0 && !list.empty()) {
+      list.taken = std::atomic_ref<std::uint64_t>(list.head).exchange(0, std::memory_order_acquire);
+    }
+    if (list.taken == 0) return std::nullopt;
+    const ChunkIndex c{list.taken - 1};
+    Chunk& chunk = chunks_.at(c);
+    list.taken = std::atomic_ref<std::uint64_t>(chunk.next_sent).load(std::memory_order_relaxed);
+    std::atomic_ref<std::uint8_t>(chunk.sent).exchange(0);
+    if (!chunk.is_leased() && is_grown(first_page(c), 1)) return c;
   }
-  if (list.taken == 0) return std::nullopt;
-  const ChunkIndex c{list.taken - 1};
-  Chunk& chunk = chunks_.at(c);
-  list.taken = std::atomic_ref<std::uint64_t>(chunk.next_sent).load(std::memory_order_relaxed);
-  std::atomic_ref<std::uint8_t>(chunk.sent).exchange(0);
-  return c;
 }
 
 template <class G>
 Pages PageAlloc<G>::settle(SentChunks& list) noexcept {
   Pages pages{};
-  while (const auto c = next_sent(list)) {
-    Chunk& chunk = chunks_.at(*c);
-    if (chunk.is_leased() || !is_grown(first_page(*c), 1)) continue;
-    pages += settle_chunk(*c, chunk);
-  }
+  while (const auto c = next_sent(list)) pages += settle_chunk(*c, chunks_.at(*c));
   return pages;
 }
 
@@ -187,7 +185,7 @@ bool PageAlloc<G>::free_with_leases(PageIndex first, std::uint64_t n, FreeKind k
   for_each_part(first, n, [&](ChunkIndex c, unsigned i, unsigned part) noexcept {
     Chunk& chunk = chunks_.at(c);
     if (!chunk.is_leased()) {
-      ok = ok && all_set(chunk.used, i, part);
+      ok = ok && chunk.is_in_use(i, part);
       return;
     }
     for_each_word(i, part, [&](unsigned w, std::uint64_t mask) noexcept {

@@ -1,9 +1,12 @@
 // A page allocator for many threads: PageAlloc, a lock, and for each thread a lessee.
 //
-//   SharedPages<HeapWindow, std::mutex> pages;       // pages.with_lock([](auto& p) { p.init(...);
-//   }); thread_local PageLessee<HeapWindow> mine;        // pages.end(mine) before the thread goes
+//   SharedPages<HeapWindow, std::mutex> pages;
+//   pages.with_lock([](auto& p) { p.init(...); });
+//
+//   thread_local PageLessee<HeapWindow> mine;
 //   Allocation a = pages.alloc(mine, Pages(3));
 //   pages.free(mine, a.base, Pages(3));
+//   pages.end(mine);  // before the thread goes
 //
 // Short runs come from the caller's leases, and go back to the chunk they lie in without the lock,
 // whoever leases it. The lock is taken to refill leases, for runs longer than PageLessee::kMaxRun
@@ -52,12 +55,12 @@ class SharedPages {
   // caller's: of pages outside its own leases not all is known (PageAlloc::free_remote).
   [[nodiscard]] bool free(Lessee& mine, Addr base, Pages n) noexcept {
     if (ChunkLease<G>* lease = mine.lease_of(base)) {
-      if (lease->free(base, n)) return true;
-    } else if (mine.listed_ || list_it(mine); mine.free_remote(pages_, base, n)) {
-      if (mine.frees() >= kSettleEvery) settle(mine);
-      return true;
+      return lease->free(base, n) || free_slow(base, n);
     }
-    return free_slow(base, n);
+    if (!mine.listed_) list(mine);
+    if (!mine.free_remote(pages_, base, n)) return free_slow(base, n);
+    if (mine.frees() >= kSettleEvery) settle(mine);
+    return true;
   }
 
   // Ends a lessee's leases: all that is free in them can be found by others.
@@ -131,11 +134,10 @@ class SharedPages {
     lock_.unlock();
   }
 
-  // Before its first free to others, so that they can settle it. Always true.
-  REAM_COLD bool list_it(Lessee& mine) noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
+  // Before its first free to others, so that they can settle it.
+  REAM_COLD void list(Lessee& mine) noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
     const Hold hold(*this);
     enter(mine);
-    return true;
   }
 
   // The list of lessees; under the lock.

@@ -122,6 +122,9 @@ TEST(ChunkLease, RefusedFreesChangeNothing) {
   // Under the lock too: the page was freed, though it is not settled.
   EXPECT_FALSE(h.free(heap.addr(64), Pages(1)));
   EXPECT_FALSE(h.free(heap.addr(0), Pages(100)));
+  ASSERT_TRUE(h.alloc(Pages(kChunkPages)));
+  EXPECT_FALSE(h.free(heap.addr(0), Pages(kChunkPages + 100)));  // across two chunks
+  ASSERT_TRUE(h.free(heap.addr(100), Pages(kChunkPages)));
   EXPECT_EQ(h.settle(list), Pages(1));
   // A chunk that was not grown, though its metadata is there, is nobody's.
   static_cast<void>(h.free_remote(heap.addr(2 * kChunkPages), Pages(1), list));
