@@ -24,6 +24,7 @@
 //  3. The leaf of a chunk is the summary of its bits; of a leased one, 0. Above, see SummaryTree.
 //  4. A chunk is in the scavenger's set exactly if its `candidate` mark is set; no leased one is.
 //  5. No run of refused_ or more free pages exists.
+//  6. hint_ holds (fit_hint.h).
 //
 // Lifetime: constant-initialised; usable after init(); trivially destructible: metadata stays until
 // release().
@@ -34,6 +35,7 @@
 #include <optional>
 
 #include "base/annotate.h"
+#include "base/config.h"
 #include "base/root_access.h"
 #include "base/units.h"
 #include "page/addr_ranges.h"
@@ -41,6 +43,7 @@
 #include "page/chunk_set.h"
 #include "page/chunk_table.h"
 #include "page/environment.h"
+#include "page/fit_hint.h"
 #include "page/free_runs.h"
 #include "page/geometry.h"
 #include "page/page_cache.h"
@@ -289,6 +292,7 @@ class PageAlloc {
 
   [[nodiscard]] Found place(std::uint64_t n) noexcept;
   [[nodiscard]] Found place_outside_chunk(std::uint64_t n, ChunkIndex c) noexcept;
+  [[nodiscard]] Found place_from_hint(std::uint64_t n, PageIndex hint) noexcept;
   [[nodiscard]] Found place_aligned(std::uint64_t n, std::uint64_t align) noexcept;
   void note_search(const PageSearch<G>& search) noexcept;
   [[nodiscard]] PageIndex search_start() const noexcept {
@@ -319,6 +323,9 @@ class PageAlloc {
   void give_across(PageIndex first, std::uint64_t n, FreeKind kind) noexcept;
   void note_free(PageIndex first, std::uint64_t reach, std::uint64_t pages) noexcept;
   void note_lower_free(PageIndex first, std::uint64_t n) noexcept;
+  void note_run(ChunkIndex c, const Chunk& chunk, unsigned i, unsigned n) noexcept;
+  void note_runs_from(PageIndex first) noexcept;
+  void lower_hint(ChunkIndex c, const Chunk& chunk, unsigned i, unsigned n) noexcept;
   void mark_candidate(ChunkIndex c, Chunk& chunk) noexcept;
   void unmark_candidate(ChunkIndex c, Chunk& chunk) noexcept;
 
@@ -337,6 +344,9 @@ class PageAlloc {
   [[nodiscard]] bool is_valid_around(PageIndex first, std::uint64_t n) const noexcept;
 
   static constexpr unsigned kLeaseTries = 4;
+  // A search that looked at so many summaries leaves a hint; a shorter one costs as little again.
+  // In audit builds, which compare everything, each does.
+  static constexpr unsigned kWorthHint = kAudit ? 1 : 16;
 
   // A run of the geometry's window cannot be this long, so nothing is refused.
   static constexpr std::uint64_t kNothingRefused = ~0ULL;
@@ -347,6 +357,7 @@ class PageAlloc {
   // for the next one.
   PageIndex freed_lo_{};
   PageIndex freed_hi_{};
+  FitHint hint_{};
   std::uint64_t refused_ = kNothingRefused;
   Pages free_pages_{};
   Pages unscavenged_{};  // free and backed by memory

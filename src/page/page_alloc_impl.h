@@ -48,6 +48,7 @@ void PageAlloc<G>::release() noexcept {
   candidates_ = {};
   search_ = kNoPageIndex;
   freed_lo_ = freed_hi_ = PageIndex();
+  hint_.forget();
   refused_ = kNothingRefused;
   free_pages_ = unscavenged_ = Pages();
   known_lo_ = known_hi_ = PageIndex();
@@ -85,6 +86,7 @@ GrowResult PageAlloc<G>::grow(Addr base, Bytes bytes) noexcept {
   tree_.grow(ChunkIndex{lo}, ChunkIndex{hi});
   free_pages_ += Pages((hi - lo) << kLogChunkPages);
   search_ = std::min(search_, first_page(ChunkIndex{lo}));
+  note_runs_from(first_page(ChunkIndex{lo}));
   refused_ = kNothingRefused;
   if (huge_) advise_huge(lo, hi);
   REAM_AUDIT(is_valid_around(first_page(ChunkIndex{lo}), (hi - lo) << kLogChunkPages));
@@ -267,6 +269,7 @@ void PageAlloc<G>::give(PageIndex first, std::uint64_t n, FreeKind kind) noexcep
     give_in_chunk(c, chunks_.at(c), i, static_cast<unsigned>(n), kind);
   } else {
     give_across(first, n, kind);
+    note_run(first.chunk(), chunks_.at(first.chunk()), i, kChunkPages - i);
     note_free(first, n, n);
   }
   REAM_AUDIT(is_valid_around(first, n));
@@ -278,6 +281,7 @@ void PageAlloc<G>::give_in_chunk(ChunkIndex c, Chunk& chunk, unsigned i, unsigne
   chunk.free(i, n);
   tree_.change_leaf(c, after_free(tree_.leaf(c), chunk.used, i, n));
   if (kind == FreeKind::kCandidate) mark_candidate(c, chunk);
+  note_run(c, chunk, i, n);
   note_free(first_page(c) + Pages(i), n, n);
 }
 
@@ -316,6 +320,37 @@ REAM_INLINE void PageAlloc<G>::note_lower_free(PageIndex first, std::uint64_t n)
   const bool any = freed_lo_ < freed_hi_;
   freed_lo_ = any ? std::min(freed_lo_, first) : first;
   freed_hi_ = any ? std::max(freed_hi_, limit) : limit;
+}
+
+// Pages [i, i + n) of a chunk became free: keeps invariant 6.
+template <class G>
+REAM_INLINE void PageAlloc<G>::note_run(ChunkIndex c, const Chunk& chunk, unsigned i,
+                                        unsigned n) noexcept {
+  if (hint_.concerns(first_page(c) + Pages(i))) lower_hint(c, chunk, i, n);
+}
+
+// A run that reaches the chunk's end may be of any length. One that reaches its base may begin in
+// the chunk below; if that one is all free, the run was in no hint's way before.
+template <class G>
+void PageAlloc<G>::lower_hint(ChunkIndex c, const Chunk& chunk, unsigned i, unsigned n) noexcept {
+  const unsigned above = clear_above(chunk.used, i + n);
+  const unsigned below = clear_below(chunk.used, i);
+  const PageIndex base = first_page(c);
+  std::uint64_t before = 0;  // free pages directly below the chunk
+  if (below == i && base.n > 0 && is_grown(PageIndex{base.n - 1}, 1)) {
+    const ChunkIndex previous{c.n - 1};
+    if (chunks_.at(previous).used_pages == 0) return;
+    before = tree_.leaf(previous).unpack_small().end;
+  }
+  const bool is_open = i + n + above == kChunkPages;
+  hint_.lower(is_open ? kChunkPages : before + below + n + above,
+              PageIndex{base.n + i - below - before});
+}
+
+// Pages at or above `first` became free, and it is not known which.
+template <class G>
+void PageAlloc<G>::note_runs_from(PageIndex first) noexcept {
+  if (hint_.concerns(first)) hint_.forget();
 }
 
 template <class G>

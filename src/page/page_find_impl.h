@@ -23,6 +23,9 @@ typename PageAlloc<G>::Found PageAlloc<G>::place(std::uint64_t n) noexcept {
     ++stats_.refused;
     return {};
   }
+  if (n > 1) {
+    if (const PageIndex hint = hint_.lowest(n); hint > start) return place_from_hint(n, hint);
+  }
   const ChunkIndex c = start.chunk();
   const Chunk& chunk = chunks_.at(c);
   if (chunk.used_pages == 0) {  // its leaf may be stale
@@ -41,6 +44,32 @@ typename PageAlloc<G>::Found PageAlloc<G>::place(std::uint64_t n) noexcept {
   return {first_page(c) + Pages(i), true};
 }
 
+// The same where it is known that no such run begins below `hint`. Nothing is learnt of the lowest
+// free page.
+template <class G>
+typename PageAlloc<G>::Found PageAlloc<G>::place_from_hint(std::uint64_t n,
+                                                           PageIndex hint) noexcept {
+  const ChunkIndex c = hint.chunk();
+  const Chunk& chunk = chunks_.at(c);
+  const bool empty = chunk.used_pages == 0;
+  if (!empty && tree_.leaf(c).max_small() >= n) {
+    const unsigned i = find_run(chunk.used, static_cast<unsigned>(n), hint.in_chunk());
+    if (i != kNoPage) {  // else the leaf is loose
+      ++stats_.in_chunk;
+      return {first_page(c) + Pages(i), true};
+    }
+  }
+  PageSearch<G> search(tree_, chunks_);
+  const Found at = empty ? search.first(n, hint) : search.first_after(n, c);
+  note_search(search);
+  if (at) {
+    if (search.visits() >= kWorthHint) hint_.raise(n, at.page, search_);
+  } else {
+    refused_ = n;
+  }
+  return at;
+}
+
 template <class G>
 typename PageAlloc<G>::Found PageAlloc<G>::place_outside_chunk(std::uint64_t n,
                                                                ChunkIndex c) noexcept {
@@ -50,6 +79,7 @@ typename PageAlloc<G>::Found PageAlloc<G>::place_outside_chunk(std::uint64_t n,
   note_search(search);
   if (at) {
     note_lowest_free(n == 1 ? at.page : next_grown(std::min(at.page, search.lowest_free())));
+    if (n > 1 && search.visits() >= kWorthHint) hint_.raise(n, at.page, search_);
     return at;
   }
   refused_ = n;
@@ -214,6 +244,7 @@ void PageAlloc<G>::flush(Cache& cache, FreeKind kind) noexcept {
                            ? after_free(tree_.leaf(c), chunk.used, lowest, pages)
                            : summarize(chunk.used));
   note_free(block, kWordPages, pages);
+  note_runs_from(block);
   unscavenged_ -= Pages(scavenged);
   if (kind == FreeKind::kCandidate && chunk.unscavenged_pages() > 0) mark_candidate(c, chunk);
   cache = {};

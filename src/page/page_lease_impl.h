@@ -84,6 +84,7 @@ void PageAlloc<G>::end_lease(Lease& lease) noexcept {
   if (chunk.unscavenged_pages() > 0) mark_candidate(c, chunk);
   if (chunk.free_pages() > 0) {
     note_lower_free(first_page(c), kChunkPages);
+    note_runs_from(first_page(c));
     refused_ = kNothingRefused;
   }
   tree_.change_leaf(c, lease.summary());
@@ -172,6 +173,7 @@ Pages PageAlloc<G>::settle_chunk(ChunkIndex c, Chunk& chunk) noexcept {
   tree_.change_leaf(c, summary);
   mark_candidate(c, chunk);
   note_free(first_page(c) + Pages(lowest), kChunkPages - lowest, pages);
+  note_runs_from(first_page(c) + Pages(lowest));
   REAM_AUDIT(is_valid_around(first_page(c), kChunkPages));
   return Pages(pages);
 }

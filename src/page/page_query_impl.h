@@ -197,6 +197,8 @@ bool PageAlloc<G>::is_valid() const noexcept {
     const Found next = search.first(1, PageIndex{above.addr.n >> G::kPageShift});
     if (next && next.page < search_) return false;  // 1
   }
+  const Found fit = search.first(hint_.pages(), PageIndex{});
+  if (fit && fit.page < hint_.page()) return false;                            // 6
   return refused_ == kNothingRefused || !search.first(refused_, PageIndex{});  // 5
 }
 

@@ -77,6 +77,7 @@ REAM_INLINE void PageAlloc<G>::give_in_word(ChunkIndex c, Chunk& chunk, const Wo
   tree_.change_leaf(c, after_free(tree_.leaf(c), chunk.used, r.i, r.n));
   if (kind == FreeKind::kCandidate) mark_candidate(c, chunk);
   const PageIndex first = first_page(c) + Pages(r.i);
+  note_run(c, chunk, r.i, r.n);
   note_free(first, r.n, r.n);
   REAM_AUDIT(is_valid_around(first, r.n));
 }
