@@ -4,5 +4,6 @@ command.py reads the arguments and builds; allocators.py finds the libraries; pr
 real programs; runs.py measures one run and interleaves many; micro.py times single pairs; report.py
 and chart.py turn samples into a table, JSON and a picture.
 
+bench/resident is resident.py, and resident_figures.py for its rows.
 bench/pages/compare is pages.py, and page_runs.py for its runs.
 """

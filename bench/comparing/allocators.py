@@ -47,16 +47,15 @@ def available(ream_path):
     return found
 
 
-def choose(wanted, ream_path):
-    """The allocators of a comma separated list; `name=path.so` adds one. glibc is always there, since
-    every ratio is to it. Returns (dict, list of what was not found)."""
+def choose(wanted, ream_path, peers=()):
+    """The allocators of a comma separated list, in which `name=path.so` adds one, or where it is empty
+    all; and those of `peers`, each `name=path.so`. glibc is always there, since every ratio is to it.
+    Returns (dict, list of what was not found)."""
     known = available(ream_path)
-    if not wanted:
-        expected = ["glibc", "ream", *DEBIAN_PEERS]
-        return known, [name for name in expected if name not in known]
+    items = list(filter(None, (wanted or "").split(","))) or ["ream", *DEBIAN_PEERS]
     chosen = {"glibc": known["glibc"]}
     missing = []
-    for item in filter(None, wanted.split(",")):
+    for item in [*items, *peers]:
         name, _, path = item.partition("=")
         if path:
             if os.path.exists(path):

@@ -50,7 +50,7 @@ def install():
     script = '. scripts/packages.sh; mapfile -t names < <(packages_in bench/packages.txt); ' \
              'need_packages "${names[@]}"'
     if subprocess.run(["bash", "-c", script], cwd=ROOT).returncode != 0:
-        raise SystemExit("compare: could not install all of bench/packages.txt")
+        raise SystemExit("could not install all of bench/packages.txt")
 
 
 def build(target="bench"):
@@ -61,7 +61,7 @@ def build(target="bench"):
             log, "cmake", "--build", str(BUILD), "--target", target)
     if not built:
         tail = path.read_text().splitlines()[-20:]
-        raise SystemExit("\n".join([*tail, f"compare: the build failed; all of it is in {path}"]))
+        raise SystemExit("\n".join([*tail, f"the build failed; all of it is in {path}"]))
 
 
 def find_workloads(program, data, options):
@@ -94,11 +94,11 @@ def run_micro(options, program, chosen):
     return 0
 
 
-def snapshot(folder):
+def snapshot(folder, program):
     """Copies what is measured out of the build, so that building again meanwhile changes nothing.
-    Returns the paths of (workloads, launcher, libream.so); the last need not exist."""
+    Returns the paths of (`program`, launcher, libream.so); the last need not exist."""
     copies = []
-    for name in ("bench_workloads", "bench_launch", "libream.so"):
+    for name in (program, "bench_launch", "libream.so"):
         copy = folder / name
         if (BUILD / name).exists():
             shutil.copy2(BUILD / name, copy)
@@ -113,7 +113,7 @@ def main(argv):
     if not options.no_build:
         build()
     with tempfile.TemporaryDirectory(prefix="ream-bench-") as folder:
-        return compare(options, *snapshot(Path(folder)))
+        return compare(options, *snapshot(Path(folder), "bench_workloads"))
 
 
 def compare(options, program, launcher, ream):

@@ -2,6 +2,7 @@
 
 #include "support.h"
 
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <thread>
@@ -20,7 +21,7 @@ std::uint64_t stamp_of(const Block& block) {
 }  // namespace
 
 void die(const char* what) {
-  std::fprintf(stderr, "bench_workloads: %s\n", what);
+  std::fprintf(stderr, "%s: %s\n", program_invocation_short_name, what);
   std::_Exit(1);
 }
 
