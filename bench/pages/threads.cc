@@ -4,9 +4,11 @@
 //   bench_pages_threads [PAIRS [RUNS...]]      pairs of each thread; live runs of each thread
 //
 // For 1, 2, 8 and 64 threads: operations a second of all together and as a multiple of one
-// thread's, CPU time of an operation, and operations for each time that the lock was taken. A run
-// of 1 thread precedes each of the others, since machines are noisy. Twice the throughput needs two
-// processors that are idle else.
+// thread's; the same multiple of one thread that holds as many runs as all together, which misses
+// the caches as they do but waits for nobody; CPU time of an operation; operations for each time
+// that the lock was taken; and how far the pages spread, the part of the heap below the highest of
+// them as a multiple of what is live. Runs of 1 thread precede each of the others, since machines
+// are noisy. Twice the throughput needs two processors that are idle else.
 #include <time.h>
 
 #include <algorithm>
@@ -41,6 +43,7 @@ struct Measured {
   double operations_per_second;
   double cpu_ns;
   double operations_per_lock;
+  double spread;
 };
 
 double cpu_seconds() {
@@ -76,7 +79,8 @@ class Bench {
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
     const double operations = 2.0 * static_cast<double>(pairs_) * threads_;
     return {operations / time.count(), (cpu_seconds() - cpu) * 1e9 / operations,
-            operations / static_cast<double>(std::max(pool_->lockings() - lockings, 1ul))};
+            operations / static_cast<double>(std::max(pool_->lockings() - lockings, 1ul)),
+            static_cast<double>(highest_.load()) / static_cast<double>(live_pages_.load())};
   }
 
  private:
@@ -99,7 +103,21 @@ class Bench {
       require(pool_->free(mine, run.base, run.pages), "free");
       run = take(mine, random);
     }
+    note_spread(runs);
     pool_->end(mine);
+  }
+
+  void note_spread(const std::vector<Run>& runs) {
+    std::uint64_t highest = 0;
+    std::uint64_t live = 0;
+    for (const Run& run : runs) {
+      highest = std::max(highest, (run.base.n >> Geometry::kPageShift) + run.pages.n);
+      live += run.pages.n;
+    }
+    live_pages_.fetch_add(live);
+    std::uint64_t before = highest_.load();
+    while (before < highest && !highest_.compare_exchange_weak(before, highest)) {
+    }
   }
 
   unsigned threads_;
@@ -109,17 +127,23 @@ class Bench {
   std::unique_ptr<Pool> pool_ = std::make_unique<Pool>();
   std::atomic<unsigned> ready_{0};
   std::atomic<bool> go_{false};
+  std::atomic<std::uint64_t> highest_{0};
+  std::atomic<std::uint64_t> live_pages_{0};
 };
 
 void compare(std::uint64_t pairs, std::size_t live) {
-  std::printf("%zu live runs a thread\n  threads   Mops/s  of 1 thread's  CPU ns/op  ops/lock\n",
-              live);
+  std::printf(
+      "%zu live runs a thread\n"
+      "  threads   Mops/s  of 1 thread's  of 1 with all runs  CPU ns/op  ops/lock  spread\n",
+      live);
   for (const unsigned threads : {1u, 2u, 8u, 64u}) {
     const double one = Bench(1, pairs, live).run().operations_per_second;
+    const double all = Bench(1, pairs, live * threads).run().operations_per_second;
     const std::uint64_t each = std::max<std::uint64_t>(pairs * 2 / std::max(threads, 2u), 1000);
     const Measured m = Bench(threads, each, live).run();
-    std::printf("  %7u  %7.1f  %13.2f  %9.1f  %8.0f\n", threads, m.operations_per_second / 1e6,
-                m.operations_per_second / one, m.cpu_ns, m.operations_per_lock);
+    std::printf("  %7u  %7.1f  %13.2f  %18.2f  %9.1f  %8.0f  %6.2f\n", threads,
+                m.operations_per_second / 1e6, m.operations_per_second / one,
+                m.operations_per_second / all, m.cpu_ns, m.operations_per_lock, m.spread);
   }
 }
 
