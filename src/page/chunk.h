@@ -8,9 +8,9 @@
 // The scavenged bitmap is the complement of `backed`, so a chunk of zero bytes is a freshly grown
 // one: all free, all scavenged. Growing memory therefore writes no chunk at all.
 //
-// Thread safety: the owner of the PageAlloc holds its lock; `leased`, `sent`, `next_sent` and
-// `returned` are accessed atomically, and while `leased` is set `used` and `backed` belong to the
-// lessee.
+// Thread safety: the owner of the PageAlloc holds its lock; `leased`, `sent`, `rich`, `spare`,
+// `next_sent` and `returned` are accessed atomically. While a chunk is leased `used` and `backed`
+// belong to the lessee; while it is parked nobody changes them.
 //
 // Invariants (is_valid), while not leased:
 //  1. used_pages == popcount(used), backed_pages == popcount(backed).
@@ -38,15 +38,27 @@ struct alignas(kCacheLineBytes) Chunk {
   alignas(kCacheLineBytes) std::uint16_t used_pages;
   std::uint16_t backed_pages;
   std::uint8_t candidate;   // 1: in the scavenger's set
-  std::uint8_t leased;      // 1: shows as full in the tree; atomic
-  std::uint8_t sent;        // 1: in the list of chunks with returned pages; atomic
-  std::uint64_t next_sent;  // the next of that list: chunk index + 1, or 0; atomic
+  std::uint8_t leased;      // not 0: shows as full in the tree; below; atomic
+  std::uint8_t sent;        // 1: on a list of sent chunks; atomic
+  std::uint8_t rich;        // 1: on a list of rich chunks; atomic
+  std::uint16_t spare;      // pages that settling it would free, about; atomic
+  std::uint64_t next_sent;  // the next of the list: chunk index + 1, or 0; atomic
+  std::uint64_t next_rich;  // likewise; of whose list it is on
 
   alignas(kCacheLineBytes) ChunkBits backed;
   alignas(kCacheLineBytes) ChunkBits returned;  // atomic
 
-  [[nodiscard]] bool is_leased(std::memory_order order = std::memory_order_relaxed) const noexcept {
-    return std::atomic_ref<std::uint8_t>(const_cast<std::uint8_t&>(leased)).load(order) != 0;
+  // Values of `leased`.
+  static constexpr std::uint8_t kUnleased = 0;
+  static constexpr std::uint8_t kLeased = 1;  // a thread allocates from it
+  static constexpr std::uint8_t kParked = 2;  // nobody does; anyone may, without the lock
+
+  [[nodiscard]] std::uint8_t lease_state(std::memory_order order) const noexcept {
+    return std::atomic_ref<std::uint8_t>(const_cast<std::uint8_t&>(leased)).load(order);
+  }
+  // Or parked.
+  [[nodiscard]] bool is_leased() const noexcept {
+    return lease_state(std::memory_order_relaxed) != kUnleased;
   }
   // On a list of chunks with returned pages.
   [[nodiscard]] bool is_sent() const noexcept {
@@ -122,6 +134,15 @@ struct alignas(kCacheLineBytes) Chunk {
       if (x != 0) pages += count_bits(x);
     }
     return pages;
+  }
+  // A hint: two that add at once may count as one, and a late one may count for the next lease.
+  [[nodiscard]] unsigned spare_pages() const noexcept {
+    return std::atomic_ref<std::uint16_t>(const_cast<std::uint16_t&>(spare))
+        .load(std::memory_order_relaxed);
+  }
+  void set_spare(unsigned pages) noexcept {
+    std::atomic_ref<std::uint16_t>(spare).store(static_cast<std::uint16_t>(pages),
+                                                std::memory_order_relaxed);
   }
   std::uint64_t take_returned(unsigned w) noexcept {
     const std::atomic_ref<std::uint64_t> word(returned[w]);

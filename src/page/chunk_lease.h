@@ -46,13 +46,21 @@
 
 namespace ream::page {
 
-// Chunks that free_remote() has freed pages of. Each freer has a list of its own, so that what it
-// freed it can lease again, and chunks stay with the threads whose pages they hold.
+// What a thread has freed or parked outside its leases: chunks that someone must settle, and those
+// among them that it found rich, which it can lease again, so that chunks stay with the threads
+// whose pages they hold. A rich chunk is sent too.
 //
-// Thread safety: pushed to by its freer, without the lock; taken from under it, by anyone.
+// Thread safety: pushed to by its thread, without the lock; sent ones are taken from under it, by
+// anyone. The rich ones are the thread's alone.
 struct SentChunks {
-  std::uint64_t head = 0;   // newest first: chunk index + 1, or 0; atomic
-  std::uint64_t taken = 0;  // taken off, not yet looked at; under the lock
+  // A chunk is rich that would have so many pages free if it were settled.
+  static constexpr unsigned kRichPages = 96;
+
+  std::uint64_t head = 0;        // newest first: chunk index + 1, or 0; atomic
+  std::uint64_t taken = 0;       // taken off, not yet looked at; under the lock
+  std::uint64_t rich = 0;        // newest first, as head
+  std::uint64_t unparked = 0;    // rich ones that were found not to be parked
+  std::uint32_t rich_count = 0;  // on both
 
   // A hint, without the lock.
   [[nodiscard]] bool empty() const noexcept {

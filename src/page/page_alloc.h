@@ -169,22 +169,36 @@ class PageAlloc {
   // Leases the lowest chunk that holds a run of n free pages, n in [1, 512]. Not ok when there is
   // none, or when all runs that long that were looked at (kLeaseTries) lie across two chunks.
   [[nodiscard]] Lease lease_chunk(Pages n = Pages(1)) noexcept;
-  // Leases a chunk that free_remote() has freed pages of, if at least so many are free in it then;
-  // such with fewer that are met before it are settled. Cheap, but not the lowest. Not ok when
-  // there is none.
-  [[nodiscard]] Lease lease_sent(SentChunks& list, Pages least) noexcept;
+  // Leases a chunk that holds a run of n free pages, n in [1, 256], by one search for 2n - 1: not
+  // the lowest, but with more to give. Not ok when no run is that long.
+  [[nodiscard]] Lease lease_roomy(Pages n) noexcept;
   // Ends a lease; all that is free in the chunk can be found by others again.
   void end_lease(Lease& lease) noexcept;
-  // Without the lock: frees pages of one chunk, leased or not. Of a leased one they go to its
-  // lessee; others are free when the list that names their chunk is settled, mostly `list`, the
-  // caller's own. False, and unchanged, if they lie in no one chunk of the window, or some were
-  // returned already. REQUIRES: they are in grown memory, in use, and the caller's. What is wrong
-  // else is not always known, and a page freed twice may be handed out twice; pages that are not in
-  // use when the list is settled are dropped then.
+  // Without the lock: the lessee is done with the chunk, which stays out of the tree. Who frees
+  // pages of it until it is rich may take it over (take_rich); the next settling of the list, the
+  // lessee's own, gives it back to the tree.
+  void park(Lease& lease, SentChunks& list) noexcept;
+  // Without the lock, by the list's thread: frees pages of one chunk, leased or not. Of a leased
+  // one they go to its lessee; of a parked one, to who takes it over; others are free when the list
+  // that names their chunk is settled, mostly `list`. False, and unchanged, if they lie in no one
+  // chunk of the window, or some were returned already. REQUIRES: they are in grown memory, in use,
+  // and the caller's. What is wrong else is not always known, and a page freed twice may be handed
+  // out twice; pages that are not in use when the list is settled are dropped then.
   [[nodiscard]] bool free_remote(Addr base, Pages n, SentChunks& list) noexcept;
-  // Frees what free_remote() has taken for chunks that are not leased. Until then these pages count
-  // as in use; an owner who wants the lowest fit of all settles every list first. Returns how many.
+  // Without the lock, by the list's thread: leases a parked chunk that it noticed to be rich. Not
+  // ok when it knows none.
+  [[nodiscard]] Lease take_rich(SentChunks& list) noexcept;
+  // By the list's thread: the same of any chunk. Such with fewer than `least` pages free, because
+  // others were faster, are settled. Cheap, but not the lowest.
+  [[nodiscard]] Lease lease_rich(SentChunks& list, Pages least) noexcept;
+  // Ends what park() and free_remote() have left: what they freed is found by others from then on.
+  // Until then these pages count as in use; an owner who wants the lowest fit of all settles every
+  // list first. Returns how many pages are free that were not.
   Pages settle(SentChunks& list) noexcept;
+  // The same of at most so many chunks, and of those only that are rich or not parked.
+  void settle_some(SentChunks& list, unsigned chunks) noexcept;
+  // By the list's thread: the same of the rich chunks that it has noticed, but for so many.
+  void settle_rich(SentChunks& list, unsigned keep) noexcept;
 
   // ---- Scavenging ----------------------------------------------------------------------------
 
@@ -333,7 +347,11 @@ class PageAlloc {
   [[nodiscard]] bool may_hold(ChunkIndex c, std::uint64_t n) const noexcept;
   [[nodiscard]] Lease begin_lease(ChunkIndex c) noexcept;
   void send(ChunkIndex c, Chunk& chunk, SentChunks& list) noexcept;
+  void push_sent(ChunkIndex c, Chunk& chunk, SentChunks& list) noexcept;
   [[nodiscard]] std::optional<ChunkIndex> next_sent(SentChunks& list) noexcept;
+  void note_rich(ChunkIndex c, Chunk& chunk, std::uint64_t& head, SentChunks& list) noexcept;
+  [[nodiscard]] std::optional<ChunkIndex> next_rich(std::uint64_t& head, SentChunks& list) noexcept;
+  [[nodiscard]] Lease take_parked(ChunkIndex c, Chunk& chunk) noexcept;
   [[nodiscard]] Pages settle_chunk(ChunkIndex c, Chunk& chunk) noexcept;
 
   [[nodiscard]] ScavengeRun next_candidate(Bytes want, ChunkIndex& c) noexcept;

@@ -37,6 +37,16 @@ typename PageAlloc<G>::Lease PageAlloc<G>::lease_chunk(Pages n) noexcept {
   return at ? begin_lease(c) : Lease();
 }
 
+// Of a run of 2n - 1 pages that lies across two chunks one holds n.
+template <class G>
+typename PageAlloc<G>::Lease PageAlloc<G>::lease_roomy(Pages n) noexcept {
+  if (n.n - 1 >= kChunkPages / 2) return {};
+  const Found at = place(2 * n.n - 1);
+  if (!at) return {};
+  const ChunkIndex c = at.page.chunk();
+  return begin_lease(may_hold(c, n.n) ? c : ChunkIndex{c.n + 1});
+}
+
 template <class G>
 typename PageAlloc<G>::Lease PageAlloc<G>::begin_lease(ChunkIndex c) noexcept {
   Chunk& chunk = chunks_.at(c);
@@ -46,7 +56,7 @@ typename PageAlloc<G>::Lease PageAlloc<G>::begin_lease(ChunkIndex c) noexcept {
   unscavenged_ -= Pages(chunk.unscavenged_pages());
   chunk.used_pages = chunk.backed_pages = kChunkPages;
   unmark_candidate(c, chunk);
-  std::atomic_ref<std::uint8_t>(chunk.leased).store(1);
+  std::atomic_ref<std::uint8_t>(chunk.leased).store(Chunk::kLeased);
   tree_.change_leaf(c, Summary());
   tree_.catch_up();
   REAM_AUDIT(is_valid_around(first_page(c), 1));
@@ -54,29 +64,15 @@ typename PageAlloc<G>::Lease PageAlloc<G>::begin_lease(ChunkIndex c) noexcept {
 }
 
 template <class G>
-typename PageAlloc<G>::Lease PageAlloc<G>::lease_sent(SentChunks& list, Pages least) noexcept {
-  while (const auto c = next_sent(list)) {
-    Chunk& chunk = chunks_.at(*c);
-    if (chunk.free_pages() + chunk.returned_pages() < least.n) {
-      (void)settle_chunk(*c, chunk);
-      continue;
-    }
-    Lease lease = begin_lease(*c);
-    (void)lease.collect();
-    return lease;
-  }
-  return {};
-}
-
-template <class G>
 void PageAlloc<G>::end_lease(Lease& lease) noexcept {
   if (!lease) return;
   Chunk& chunk = lease.chunk();
   const ChunkIndex c = window_.chunk_index(lease.base());
-  std::atomic_ref<std::uint8_t>(chunk.leased).store(0);
+  std::atomic_ref<std::uint8_t>(chunk.leased).store(Chunk::kUnleased);
   (void)lease.collect();
   lease.close();
 
+  chunk.set_spare(0);
   chunk.used_pages = static_cast<std::uint16_t>(kChunkPages - lease.free_pages().n);
   chunk.backed_pages = static_cast<std::uint16_t>(lease.backed_pages());
   free_pages_ += Pages(chunk.free_pages());
@@ -90,6 +86,31 @@ void PageAlloc<G>::end_lease(Lease& lease) noexcept {
   tree_.change_leaf(c, lease.summary());
   lease = {};
   REAM_AUDIT(is_valid_around(first_page(c), 1));
+}
+
+// In this order: `leased` before `sent` and `returned` are looked at, as chunk_lease.h explains.
+template <class G>
+void PageAlloc<G>::park(Lease& lease, SentChunks& list) noexcept {
+  if (!lease) return;
+  Chunk& chunk = lease.chunk();
+  const ChunkIndex c = window_.chunk_index(lease.base());
+  chunk.set_spare(static_cast<unsigned>(lease.free_pages().n));
+  std::atomic_ref<std::uint8_t>(chunk.leased).store(Chunk::kParked);
+  lease = {};
+  send(c, chunk, list);
+  note_rich(c, chunk, list.rich, list);
+}
+
+template <class G>
+typename PageAlloc<G>::Lease PageAlloc<G>::take_parked(ChunkIndex c, Chunk& chunk) noexcept {
+  std::uint8_t state = Chunk::kParked;
+  if (!std::atomic_ref<std::uint8_t>(chunk.leased).compare_exchange_strong(state, Chunk::kLeased)) {
+    return {};
+  }
+  const unsigned used = kernels().popcount_range(chunk.used, 0, kChunkPages);
+  Lease lease(chunk, window_.chunk_base(c), Pages(kChunkPages - used));
+  (void)lease.collect();
+  return lease;
 }
 
 template <class G>
@@ -106,16 +127,25 @@ bool PageAlloc<G>::free_remote(Addr base, Pages n, SentChunks& list) noexcept {
   for_each_word(
       r.first.in_chunk(), static_cast<unsigned>(r.pages),
       [&](unsigned w, std::uint64_t mask) noexcept { again |= chunk.add_returned(w, mask) != 0; });
-  if (!chunk.is_leased(std::memory_order_seq_cst)) send(c, chunk, list);
+  const std::uint8_t state = chunk.lease_state(std::memory_order_seq_cst);
+  if (state != Chunk::kLeased) {
+    if (state == Chunk::kUnleased) send(c, chunk, list);
+    chunk.set_spare(chunk.spare_pages() + static_cast<unsigned>(r.pages));
+    note_rich(c, chunk, list.rich, list);
+  }
   return !again;
 }
 
-// Puts a chunk on the list, unless it is on one already. A list is only ever taken whole, so a push
-// needs no more than the head to be unchanged.
+// Puts a chunk on the list, unless it is on one already.
 template <class G>
 void PageAlloc<G>::send(ChunkIndex c, Chunk& chunk, SentChunks& list) noexcept {
   const std::atomic_ref<std::uint8_t> sent(chunk.sent);
-  if (sent.load() != 0 || sent.exchange(1) != 0) return;
+  if (sent.load() == 0 && sent.exchange(1) == 0) push_sent(c, chunk, list);
+}
+
+// A list is only ever taken whole, so a push needs no more than the head to be unchanged.
+template <class G>
+void PageAlloc<G>::push_sent(ChunkIndex c, Chunk& chunk, SentChunks& list) noexcept {
   const std::atomic_ref<std::uint64_t> head(list.head);
   const std::atomic_ref<std::uint64_t> next(chunk.next_sent);
   std::uint64_t first = head.load(std::memory_order_relaxed);
@@ -125,8 +155,8 @@ void PageAlloc<G>::send(ChunkIndex c, Chunk& chunk, SentChunks& list) noexcept {
                                        std::memory_order_relaxed));
 }
 
-// Takes chunks off the list, which may be sent again from then on, up to one that can be settled: a
-// leased one is its lessee's, and one that was not grown came of a wrong free.
+// Takes a chunk off the list, which may be sent again from then on: one that can be settled. What
+// is leased will be sent when its lessee parks it, and what was not grown came of a wrong free.
 template <class G>
 std::optional<ChunkIndex> PageAlloc<G>::next_sent(SentChunks& list) noexcept {
   for (;;) {
@@ -138,8 +168,64 @@ std::optional<ChunkIndex> PageAlloc<G>::next_sent(SentChunks& list) noexcept {
     Chunk& chunk = chunks_.at(c);
     list.taken = std::atomic_ref<std::uint64_t>(chunk.next_sent).load(std::memory_order_relaxed);
     std::atomic_ref<std::uint8_t>(chunk.sent).exchange(0);
-    if (!chunk.is_leased() && is_grown(first_page(c), 1)) return c;
+    if (chunk.lease_state(std::memory_order_seq_cst) != Chunk::kLeased &&
+        is_grown(first_page(c), 1)) {
+      return c;
+    }
   }
+}
+
+// Puts a chunk on a list of rich ones if it is one and on none.
+template <class G>
+void PageAlloc<G>::note_rich(ChunkIndex c, Chunk& chunk, std::uint64_t& head,
+                             SentChunks& list) noexcept {
+  const std::atomic_ref<std::uint8_t> rich(chunk.rich);
+  if (chunk.spare_pages() < SentChunks::kRichPages || rich.load() != 0) return;
+  if (rich.exchange(1) != 0) return;
+  chunk.next_rich = head;
+  head = c.n + 1;
+  ++list.rich_count;
+}
+
+// Takes a chunk off a list of rich ones; from then on it may be on one again.
+template <class G>
+std::optional<ChunkIndex> PageAlloc<G>::next_rich(std::uint64_t& head, SentChunks& list) noexcept {
+  if (head == 0) return std::nullopt;
+  const ChunkIndex c{head - 1};
+  Chunk& chunk = chunks_.at(c);
+  head = chunk.next_rich;
+  --list.rich_count;
+  std::atomic_ref<std::uint8_t>(chunk.rich).store(0);
+  return c;
+}
+
+template <class G>
+typename PageAlloc<G>::Lease PageAlloc<G>::take_rich(SentChunks& list) noexcept {
+  while (const auto c = next_rich(list.rich, list)) {
+    Chunk& chunk = chunks_.at(*c);
+    if (Lease lease = take_parked(*c, chunk)) return lease;
+    if (!chunk.is_leased()) note_rich(*c, chunk, list.unparked, list);
+  }
+  return {};
+}
+
+template <class G>
+typename PageAlloc<G>::Lease PageAlloc<G>::lease_rich(SentChunks& list, Pages least) noexcept {
+  if (Lease lease = take_rich(list)) return lease;
+  while (const auto c = next_rich(list.unparked, list)) {
+    if (!is_grown(first_page(*c), 1)) continue;
+    Chunk& chunk = chunks_.at(*c);
+    if (Lease lease = take_parked(*c, chunk)) return lease;
+    if (chunk.is_leased()) continue;
+    if (chunk.free_pages() + chunk.returned_pages() < least.n) {
+      (void)settle_chunk(*c, chunk);
+      continue;
+    }
+    Lease lease = begin_lease(*c);
+    (void)lease.collect();
+    return lease;
+  }
+  return {};
 }
 
 template <class G>
@@ -149,9 +235,42 @@ Pages PageAlloc<G>::settle(SentChunks& list) noexcept {
   return pages;
 }
 
-// Frees run by run, but corrects the tree once.
+template <class G>
+void PageAlloc<G>::settle_some(SentChunks& list, unsigned chunks) noexcept {
+  for (; chunks > 0; --chunks) {
+    const auto c = next_sent(list);
+    if (!c) return;
+    Chunk& chunk = chunks_.at(*c);
+    if (chunk.is_leased() && chunk.spare_pages() < SentChunks::kRichPages) {
+      send(*c, chunk, list);
+    } else {
+      (void)settle_chunk(*c, chunk);
+    }
+  }
+}
+
+template <class G>
+void PageAlloc<G>::settle_rich(SentChunks& list, unsigned keep) noexcept {
+  for (std::uint64_t* head : {&list.unparked, &list.rich}) {
+    while (list.rich_count > keep) {
+      const auto c = next_rich(*head, list);
+      if (!c) break;
+      if (is_grown(first_page(*c), 1)) (void)settle_chunk(*c, chunks_.at(*c));
+    }
+  }
+}
+
+// Frees run by run, but corrects the tree once. A parked chunk goes back to the tree as a whole,
+// one that is leased is left alone.
 template <class G>
 Pages PageAlloc<G>::settle_chunk(ChunkIndex c, Chunk& chunk) noexcept {
+  if (chunk.is_leased()) {
+    Lease lease = take_parked(c, chunk);
+    const Pages free = lease.free_pages();
+    end_lease(lease);
+    return free;
+  }
+  chunk.set_spare(0);
   unsigned pages = 0;
   unsigned lowest = kChunkPages;
   Summary summary = tree_.leaf(c);

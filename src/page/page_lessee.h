@@ -35,17 +35,32 @@ class PageLessee {
   static constexpr Pages kMaxRun{64};         // longer runs are allocated under the lock
   static constexpr Pages kRefillPages{1024};  // free in new leases, at which a refill is content
   static constexpr Pages kGoodRun{16};        // looked for in a new lease first
-  static constexpr Pages kPoor{64};           // a lease with fewer free pages ends at a refill
+  static constexpr Pages kPoor{SentChunks::kRichPages};  // with fewer free pages it is parked
+  static constexpr std::uint32_t kMaxRich = 64;          // chunks known to be rich, and not leased
 
   constexpr PageLessee() noexcept = default;
   PageLessee(const PageLessee&) = delete;
   PageLessee& operator=(const PageLessee&) = delete;
 
-  // The lowest run of n pages of the leased chunks, n at most kMaxRun. Not ok: refill().
+  // The lowest run of n pages of the leased chunks, n at most kMaxRun. Not ok: alloc_rich().
   [[nodiscard]] Allocation alloc(Pages n) noexcept {
     if (n > kMaxRun) return {};
     for (unsigned i = 0; i < count_; ++i) {
       if (const Allocation got = leases_[i].alloc(n)) return got;
+    }
+    return {};
+  }
+
+  // A run of n pages of a chunk that became rich since it was parked, or else of what others have
+  // freed into the leases; without the lock. Not ok: refill(). REQUIRES: alloc(n) was not ok.
+  [[nodiscard]] Allocation alloc_rich(PageAlloc<G>& pages, Pages n) noexcept {
+    if (n > kMaxRun) return {};
+    while (sent_.rich != 0 && make_room(pages)) {
+      ChunkLease<G> lease = pages.take_rich(sent_);
+      if (!lease) break;
+      const Allocation got = lease.alloc(n);
+      insert(lease);
+      if (got) return got;
     }
     for (unsigned i = 0; i < count_; ++i) {
       if (leases_[i].collect() == Pages()) continue;
@@ -64,16 +79,18 @@ class PageLessee {
 
   // What a refill can do without the lock; call it just before.
   void prepare_refill() noexcept {
-    const unsigned poorest = poorest_if_full();
-    for (unsigned i = 0; i < count_; ++i) {
-      if (ends(i, poorest)) leases_[i].close();
-    }
+    if (count_ == kMaxLeases) leases_[poorest()].close();
   }
 
   // Leases chunks so that alloc(n) succeeds. False when there is none with such a run. REQUIRES:
   // the owner's lock; n in [1, kMaxRun].
   [[nodiscard]] bool refill(PageAlloc<G>& pages, Pages n) noexcept {
-    end_poor(pages);
+    park_poor(pages);
+    if (count_ == kMaxLeases) {
+      const unsigned i = poorest();
+      pages.end_lease(leases_[i]);
+      remove(i);
+    }
     Pages gained{};
     bool fits = false;
     const auto gain = [&](const ChunkLease<G>& lease) noexcept {
@@ -82,20 +99,23 @@ class PageLessee {
     };
     // First what was freed lately, which saves the tree a change; then the lowest.
     while (count_ + 1 < kMaxLeases && gained < kRefillPages) {
-      ChunkLease<G> lease = pages.lease_sent(sent_, kPoor);
+      ChunkLease<G> lease = pages.lease_rich(sent_, kPoor);
       if (!lease) break;
       fits = fits || lease.fits(n);
       gain(lease);
     }
     if (!fits) {
-      (void)pages.settle(sent_);
-      ChunkLease<G> lease = pages.lease_chunk(std::max(n, kGoodRun));
-      if (!lease) lease = pages.lease_chunk(n);
+      ChunkLease<G> lease = lease_lowest(pages, n);
+      if (!lease) {
+        (void)pages.settle(sent_);
+        lease = lease_lowest(pages, n);
+      }
       if (!lease) return false;
       gain(lease);
     }
     while (count_ < kMaxLeases && gained < kRefillPages) {
-      ChunkLease<G> lease = pages.lease_chunk(kGoodRun);
+      ChunkLease<G> lease = pages.lease_roomy(kGoodRun);
+      if (!lease) lease = pages.lease_chunk(kGoodRun);
       if (!lease) break;
       gain(lease);
     }
@@ -104,6 +124,7 @@ class PageLessee {
 
   // Ends all leases, and settles what this thread freed. REQUIRES: the owner's lock.
   void end(PageAlloc<G>& pages) noexcept {
+    pages.settle_rich(sent_, 0);
     (void)pages.settle(sent_);
     while (count_ > 0) pages.end_lease(leases_[--count_]);
   }
@@ -118,35 +139,59 @@ class PageLessee {
   // Such frees since the last call of settled().
   [[nodiscard]] std::uint32_t frees() const noexcept { return frees_; }
 
-  // Frees what this thread has freed and nobody took since. REQUIRES: the owner's lock. From any
-  // thread, but for the count of frees.
-  Pages settle(PageAlloc<G>& pages) noexcept { return pages.settle(sent_); }
+  // Rich chunks beyond what this thread may soon use: due for settle_rich().
+  [[nodiscard]] bool has_many_rich() const noexcept { return sent_.rich_count > kMaxRich; }
+  // Gives most of them to the tree. REQUIRES: the owner's lock.
+  void settle_rich(PageAlloc<G>& pages) noexcept { pages.settle_rich(sent_, kMaxRich / 2); }
   void settled() noexcept { frees_ = 0; }
 
- private:
-  // What has little to give ends at a refill; one lease in any case if all places are taken.
-  [[nodiscard]] bool ends(unsigned i, unsigned poorest) const noexcept {
-    return i == poorest || leases_[i].free_pages() < kPoor;
+  // Gives to the tree what this thread has freed or parked and nobody took since; of so many
+  // chunks, or all. REQUIRES: the owner's lock. From any thread.
+  Pages settle(PageAlloc<G>& pages) noexcept { return pages.settle(sent_); }
+  void settle_some(PageAlloc<G>& pages, unsigned chunks) noexcept {
+    pages.settle_some(sent_, chunks);
   }
-  [[nodiscard]] unsigned poorest_if_full() const noexcept {
-    if (count_ < kMaxLeases) return kMaxLeases;
+
+ private:
+  [[nodiscard]] unsigned poorest() const noexcept {
     unsigned poorest = 0;
     for (unsigned i = 1; i < count_; ++i) {
       if (leases_[i].free_pages() < leases_[poorest].free_pages()) poorest = i;
     }
     return poorest;
   }
-  void end_poor(PageAlloc<G>& pages) noexcept {
-    const unsigned poorest = poorest_if_full();
-    unsigned kept = 0;
-    for (unsigned i = 0; i < count_; ++i) {
-      if (ends(i, poorest))
-        pages.end_lease(leases_[i]);
-      else
-        leases_[kept++] = leases_[i];
+
+  // A place for one more lease. False when none is poor: what is parked must have little to give.
+  [[nodiscard]] bool make_room(PageAlloc<G>& pages) noexcept {
+    if (count_ < kMaxLeases) return true;
+    const unsigned i = poorest();
+    if (leases_[i].free_pages() >= kPoor) return false;
+    (void)leases_[i].collect();
+    if (leases_[i].free_pages() >= kPoor) return false;
+    pages.park(leases_[i], sent_);
+    remove(i);
+    return true;
+  }
+
+  void park_poor(PageAlloc<G>& pages) noexcept {
+    for (unsigned i = count_; i-- > 0;) {
+      if (leases_[i].free_pages() >= kPoor) continue;
+      pages.park(leases_[i], sent_);
+      remove(i);
     }
-    std::fill(leases_.begin() + kept, leases_.begin() + count_, ChunkLease<G>());
-    count_ = kept;
+  }
+
+  [[nodiscard]] static ChunkLease<G> lease_lowest(PageAlloc<G>& pages, Pages n) noexcept {
+    const Pages good = std::max(n, kGoodRun);
+    if (const ChunkLease<G> lease = pages.lease_roomy(good)) return lease;
+    if (const ChunkLease<G> lease = pages.lease_chunk(good)) return lease;
+    return pages.lease_chunk(n);
+  }
+
+  void remove(unsigned i) noexcept {
+    --count_;
+    for (; i < count_; ++i) leases_[i] = leases_[i + 1];
+    leases_[count_] = {};
   }
 
   void insert(const ChunkLease<G>& lease) noexcept {

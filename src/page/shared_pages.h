@@ -59,7 +59,7 @@ class SharedPages {
     }
     if (!mine.listed_) list(mine);
     if (!mine.free_remote(pages_, base, n)) return free_slow(base, n);
-    if (mine.frees() >= kSettleEvery) settle(mine);
+    if (mine.frees() >= kSettleEvery) settle_rich(mine);
     return true;
   }
 
@@ -105,32 +105,30 @@ class SharedPages {
 
   REAM_COLD Allocation alloc_slow(Lessee& mine, Pages n) noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
     if (n == Pages()) return {};
+    if (const Allocation got = mine.alloc_rich(pages_, n)) return got;
     mine.prepare_refill();
     const Hold hold(*this);
     enter(mine);
-    if (n <= Lessee::kMaxRun && refill(mine, n)) return mine.alloc(n);
+    settle_next();
+    if (const Allocation got = alloc_locked(mine, n)) return got;
     settle_all();
-    return pages_.alloc(n);
+    return alloc_locked(mine, n);
   }
 
-  // What others have freed is looked at now and then, and when there is nothing else.
-  [[nodiscard]] bool refill(Lessee& mine, Pages n) noexcept {
-    if (++refills_ % kSettleAllEvery == 0) settle_all();
-    if (mine.refill(pages_, n)) return true;
-    settle_all();
-    return mine.refill(pages_, n);
+  [[nodiscard]] Allocation alloc_locked(Lessee& mine, Pages n) noexcept {
+    if (n <= Lessee::kMaxRun && mine.refill(pages_, n)) return mine.alloc(n);
+    return pages_.alloc(n);
   }
 
   REAM_COLD bool free_slow(Addr base, Pages n) noexcept {
     return with_lock([base, n](PageAlloc<G>& pages) noexcept { return pages.free(base, n); });
   }
 
-  REAM_COLD void settle(Lessee& mine) noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
+  REAM_COLD void settle_rich(Lessee& mine) noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
     mine.settled();
-    if (!lock_.try_lock()) return;  // next time
+    if (!mine.has_many_rich() || !lock_.try_lock()) return;  // next time
     count_locking();
-    enter(mine);
-    (void)mine.settle(pages_);
+    mine.settle_rich(pages_);
     lock_.unlock();
   }
 
@@ -152,6 +150,7 @@ class SharedPages {
   void forget(Lessee& mine) noexcept {
     if (!mine.listed_) return;
     mine.listed_ = false;
+    if (next_to_settle_ == &mine) next_to_settle_ = mine.next_;
     (mine.prev_ != nullptr ? mine.prev_->next_ : first_) = mine.next_;
     if (mine.next_ != nullptr) mine.next_->prev_ = mine.prev_;
   }
@@ -160,13 +159,19 @@ class SharedPages {
       (void)lessee->settle(pages_);
     }
   }
+  // A little of what threads left that do not come here themselves, in turn.
+  void settle_next() noexcept {
+    if (next_to_settle_ == nullptr) next_to_settle_ = first_;
+    next_to_settle_->settle_some(pages_, kSettleAtOnce);
+    next_to_settle_ = next_to_settle_->next_;
+  }
 
-  static constexpr std::uint64_t kSettleAllEvery = 64;
+  static constexpr unsigned kSettleAtOnce = 4;  // chunks
 
   PageAlloc<G> pages_;
   alignas(kCacheLineBytes) Lock lock_;
-  Lessee* first_ = nullptr;    // all that have taken the lock
-  std::uint64_t refills_ = 0;  // under the lock
+  Lessee* first_ = nullptr;  // all that have taken the lock
+  Lessee* next_to_settle_ = nullptr;
   std::atomic<std::uint64_t> lockings_{0};
 };
 

@@ -1,7 +1,8 @@
 /* Leases and frees without the lock (src/page/chunk_lease.h, page_lease_impl.h), for spin.
  *
  * Threads lease chunks, allocate from them or under the lock, free pages of any chunk, their own and
- * those of others, end leases and settle, in every order that the accesses allow. Each word of a
+ * those of others, end leases, park them, take over what is parked, and settle, in every order that
+ * the accesses allow. Which parked chunks a thread knows to be rich is a hint; here it may take any. Each word of a
  * chunk holds one page here, so that a run of pages is freed in several steps.
  *
  * Checked: no page is given to two users; nobody waits for ever; when all have freed what they had,
@@ -13,7 +14,8 @@
  *
  * Mutations that must be found (models_test.py): EARLY_LOOK, the freer looks at `leased` before it
  * sets its bits; LATE_CLEAR, settle clears `sent` after it has emptied `returned`; COLLECT_FIRST, the
- * end of a lease empties `returned` before it clears `leased`.
+ * end of a lease empties `returned` before it clears `leased`; EARLY_SEND, a lessee sends the chunk
+ * before it parks it; BLIND_TAKE, who takes over a parked chunk looks, and then marks it.
  */
 #define THREADS 2
 #ifndef STEPS
@@ -26,7 +28,10 @@
 
 bit used[PAGES];
 bit returned[PAGES];
-bit leased[CHUNKS];
+#define UNLEASED 0
+#define LEASED 1
+#define PARKED 2
+byte leased[CHUNKS];
 bit sent[CHUNKS];
 byte next_sent[CHUNKS];  /* chunk + 1, or 0 */
 byte head[THREADS];     /* of each thread's list */
@@ -85,7 +90,30 @@ inline free_remote(first, n) {
 #ifndef EARLY_LOOK
   l = leased[(first) / WORDS];
 #endif
-  if :: !l -> send((first) / WORDS) :: else fi
+  if :: l == UNLEASED -> send((first) / WORDS) :: else fi
+}
+
+/* PageAlloc::take_parked: l becomes what it was, PARKED if it is the caller's now. */
+inline take_parked(c) {
+#ifdef BLIND_TAKE
+  l = leased[c];
+  if :: l == PARKED -> leased[c] = LEASED :: else fi
+#else
+  d_step { l = leased[c]; if :: l == PARKED -> leased[c] = LEASED :: else fi }
+#endif
+}
+
+/* PageAlloc::settle_chunk: what was parked becomes a lease, which ends. */
+inline settle_chunk(c) {
+  if
+  :: leased[c] == UNLEASED -> empty_returned(c)
+  :: else ->
+     take_parked(c);
+     if
+     :: l == PARKED -> empty_returned(c); leased[c] = UNLEASED; empty_returned(c)
+     :: else
+     fi
+  fi
 }
 
 /* PageAlloc::settle of thread t's list; under the lock. */
@@ -98,7 +126,7 @@ inline settle(t) {
 #ifndef LATE_CLEAR
      sent[s] = 0;
 #endif
-     if :: !leased[s] -> empty_returned(s) :: else fi;
+     settle_chunk(s);
 #ifdef LATE_CLEAR
      sent[s] = 0;
 #endif
@@ -116,6 +144,24 @@ inline end_lease() {
   empty_returned(lease);
 #endif
   lease = NONE
+}
+
+/* PageAlloc::park; without the lock. */
+inline park() {
+#ifdef EARLY_SEND
+  send(lease);
+  leased[lease] = PARKED;
+#else
+  leased[lease] = PARKED;
+  send(lease);
+#endif
+  lease = NONE
+}
+
+/* PageAlloc::take_rich of chunk c. */
+inline take_over(c) {
+  take_parked(c);
+  if :: l == PARKED -> lease = c; empty_returned(c) :: else fi
 }
 
 /* A page for a user: it must have none. */
@@ -165,15 +211,15 @@ inline alloc_locked() {
 
 inline lease_chunk() {
   if
-  :: !leased[0] -> leased[0] = 1; lease = 0
-  :: !leased[1] -> leased[1] = 1; lease = 1
+  :: leased[0] == UNLEASED -> leased[0] = LEASED; lease = 0
+  :: leased[1] == UNLEASED -> leased[1] = LEASED; lease = 1
   :: else -> skip
   fi
 }
 
 proctype Thread(byte self) {
-  byte step, lease = NONE, p, n, w, h, s;
-  bit b, l;
+  byte step, lease = NONE, p, n, w, h, s, l;
+  bit b;
   do
   :: step < STEPS ->
      step++;
@@ -181,6 +227,9 @@ proctype Thread(byte self) {
      :: lease == NONE -> lock(); lease_chunk(); unlock()
      :: lease != NONE -> alloc_from_lease()
      :: lease != NONE -> lock(); end_lease(); unlock()
+     :: lease != NONE -> park()
+     :: lease == NONE -> take_over(0)
+     :: lease == NONE -> take_over(1)
      :: lock(); settle(self); alloc_locked(); unlock()
      :: lock(); settle(1 - self); unlock()
      :: free_some()
@@ -198,7 +247,7 @@ proctype Thread(byte self) {
 }
 
 init {
-  byte h, s, w, p, i;
+  byte h, s, w, p, i, l;
   bit b;
   atomic { i = 0; do :: i < THREADS -> run Thread(i); i++ :: else -> break od };
   ended == THREADS;
@@ -209,5 +258,6 @@ init {
   :: p < PAGES -> assert(!used[p] && !returned[p] && !held[p]); p++
   :: else -> break
   od;
+  assert(leased[0] == UNLEASED && leased[1] == UNLEASED);
   assert(!sent[0] && !sent[1] && head[0] == 0 && head[1] == 0)
 }

@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MODELS = {"leases.pml": ["EARLY_LOOK", "LATE_CLEAR", "COLLECT_FIRST"]}
+MODELS = {"leases.pml": ["EARLY_LOOK", "LATE_CLEAR", "COLLECT_FIRST", "EARLY_SEND", "BLIND_TAKE"]}
 MEGABYTES = 4000
 
 

@@ -128,8 +128,12 @@ TEST(ChunkLease, RefusedFreesChangeNothing) {
   EXPECT_EQ(h.settle(list), Pages(1));
   // A chunk that was not grown, though its metadata is there, is nobody's.
   static_cast<void>(h.free_remote(heap.addr(2 * kChunkPages), Pages(1), list));
-  EXPECT_FALSE(h.lease_sent(list, Pages(1)));
-  static_cast<void>(h.free_remote(heap.addr(2 * kChunkPages + 1), Pages(1), list));
+  EXPECT_EQ(h.settle(list), Pages());
+  static_cast<void>(h.free_remote(heap.addr(2 * kChunkPages + 1), Pages(500), list));
+  EXPECT_EQ(list.rich_count, 1u);
+  EXPECT_FALSE(h.take_rich(list));
+  EXPECT_FALSE(h.lease_rich(list, Pages(1)));
+  EXPECT_EQ(list.rich_count, 0u);
   EXPECT_EQ(h.settle(list), Pages());
   EXPECT_TRUE(h.is_valid());
 }
@@ -166,6 +170,144 @@ TEST(ChunkLease, SettleFreesWhatCameAfterTheEnd) {
   EXPECT_EQ(h.settle(list), Pages(7));
   EXPECT_TRUE(h.is_valid());
   EXPECT_EQ(h.alloc(Pages(7)).base, a.base);
+}
+
+constexpr std::uint64_t kRich = SentChunks::kRichPages;
+
+// A heap of some chunks, all in use, of which the first is parked with `left` pages free.
+void park_first(Heap& heap, SentChunks& list, std::uint64_t chunks, std::uint64_t left) {
+  heap.grow(0, chunks * kChunkPages);
+  Lease lease = heap.heap->lease_chunk();
+  ASSERT_TRUE(lease.alloc(Pages(kChunkPages - left)));
+  heap.heap->park(lease, list);
+  EXPECT_FALSE(lease);
+  while (heap.heap->alloc(Pages(kChunkPages))) {
+  }
+}
+
+TEST(ChunkLease, AParkedChunkIsLeasedAgainWithoutTheLockOnceItIsRich) {
+  Heap heap;
+  auto& h = *heap.heap;
+  SentChunks list;
+  park_first(heap, list, 2, 40);
+  EXPECT_FALSE(h.alloc(Pages(1)));  // the 40 pages are not in the tree
+  EXPECT_EQ(h.page_state(heap.addr(kChunkPages - 1)), PageState::kScavenged);
+  EXPECT_TRUE(h.is_valid());
+  EXPECT_TRUE(h.free_remote(heap.addr(0), Pages(kRich - 41), list));
+  EXPECT_FALSE(h.take_rich(list));
+  EXPECT_TRUE(h.free_remote(heap.addr(kRich - 41), Pages(1), list));
+  EXPECT_EQ(list.rich_count, 1u);
+  Lease lease = h.take_rich(list);
+  ASSERT_TRUE(lease);
+  EXPECT_EQ(list.rich_count, 0u);
+  EXPECT_EQ(lease.base(), heap.addr(0));
+  EXPECT_EQ(lease.free_pages(), Pages(kRich));
+  EXPECT_EQ(lease.alloc(Pages(5)).base, heap.addr(0));
+  EXPECT_FALSE(h.take_rich(list));
+  // Leased again: it is its lessee's, also for who settles the list that it is still on.
+  EXPECT_EQ(h.settle(list), Pages());
+  h.park(lease, list);
+  EXPECT_EQ(h.settle(list), Pages(kRich - 5));
+  EXPECT_EQ(h.free_pages_total(), Pages(kRich - 5));
+  EXPECT_TRUE(h.is_valid());
+  EXPECT_EQ(h.alloc(Pages(40)).base, heap.addr(5));
+  EXPECT_EQ(h.alloc(Pages(40)).base, heap.addr(kChunkPages - 40));
+}
+
+TEST(ChunkLease, AChunkThatIsParkedRichIsKnownToBe) {
+  Heap heap;
+  auto& h = *heap.heap;
+  SentChunks list;
+  park_first(heap, list, 1, kRich);
+  EXPECT_EQ(list.rich_count, 1u);
+  Lease lease = h.take_rich(list);
+  EXPECT_EQ(lease.free_pages(), Pages(kRich));
+  h.end_lease(lease);
+  EXPECT_TRUE(h.is_valid());
+}
+
+// What a thread knows to be rich may have been settled since.
+TEST(ChunkLease, ARichChunkThatIsNotParkedIsLeasedUnderTheLock) {
+  Heap heap;
+  auto& h = *heap.heap;
+  SentChunks list;
+  park_first(heap, list, 2, kRich);
+  EXPECT_EQ(h.settle(list), Pages(kRich));
+  EXPECT_TRUE(h.free_remote(heap.addr(kChunkPages), Pages(kRich), list));
+  EXPECT_FALSE(h.take_rich(list));
+  EXPECT_EQ(list.rich_count, 1u);  // of the first chunk nothing was returned since
+  EXPECT_FALSE(h.lease_rich(list, Pages(kRich + 1)));
+  EXPECT_EQ(h.free_pages_total(), Pages(2 * kRich));
+  EXPECT_TRUE(h.free_remote(heap.addr(kChunkPages + kRich), Pages(kRich), list));
+  Lease lease = h.lease_rich(list, Pages(kRich));
+  EXPECT_EQ(lease.base(), heap.addr(kChunkPages));
+  EXPECT_EQ(lease.free_pages(), Pages(2 * kRich));
+  EXPECT_EQ(h.free_pages_total(), Pages(kRich));
+  h.end_lease(lease);
+  EXPECT_EQ(h.settle(list), Pages());
+  EXPECT_TRUE(h.is_valid());
+}
+
+TEST(ChunkLease, SettlingSomeLeavesWhatIsParkedAndPoor) {
+  Heap heap;
+  auto& h = *heap.heap;
+  SentChunks list, other;
+  park_first(heap, list, 3, 10);
+  EXPECT_TRUE(h.free_remote(heap.addr(kChunkPages), Pages(1), list));
+  EXPECT_TRUE(h.free_remote(heap.addr(2 * kChunkPages), Pages(2), list));
+  h.settle_some(list, 1);
+  EXPECT_EQ(h.free_pages_total(), Pages(2));
+  h.settle_some(list, 3);
+  EXPECT_EQ(h.free_pages_total(), Pages(3));
+  h.settle_some(list, 3);
+  EXPECT_EQ(h.free_pages_total(), Pages(3));
+  EXPECT_TRUE(h.free_remote(heap.addr(0), Pages(kRich - 10), other));
+  EXPECT_TRUE(other.empty());  // it is on the first list
+  h.settle_some(list, 1);
+  EXPECT_EQ(h.free_pages_total(), Pages(3 + kRich));
+  EXPECT_TRUE(list.empty());
+  h.settle_rich(other, 0);
+  EXPECT_TRUE(h.is_valid());
+}
+
+TEST(ChunkLease, SettlingRichOnesKeepsSome) {
+  Heap heap;
+  auto& h = *heap.heap;
+  SentChunks list;
+  heap.grow(0, 6 * kChunkPages);
+  ASSERT_TRUE(h.alloc(Pages(6 * kChunkPages)));
+  for (std::uint64_t c = 0; c < 6; ++c) {
+    EXPECT_TRUE(h.free_remote(heap.addr(c * kChunkPages), Pages(kRich + c % 2), list));
+  }
+  EXPECT_EQ(list.rich_count, 6u);
+  h.settle_rich(list, 2);
+  EXPECT_EQ(list.rich_count, 2u);
+  EXPECT_EQ(h.free_pages_total(), Pages(4 * kRich + 2));
+  h.settle_rich(list, 0);
+  EXPECT_EQ(h.free_pages_total(), Pages(6 * kRich + 3));
+  EXPECT_EQ(h.settle(list), Pages());
+  EXPECT_TRUE(h.is_valid());
+}
+
+TEST(ChunkLease, ARoomyChunkIsFoundPastRunsAcrossTwo) {
+  Heap heap;
+  auto& h = *heap.heap;
+  heap.grow(0, 9 * kChunkPages);
+  ASSERT_TRUE(h.alloc(Pages(9 * kChunkPages)));
+  // More runs of 10 across two chunks than lease_chunk() looks at.
+  for (std::uint64_t c = 1; c < 8; ++c) {
+    ASSERT_TRUE(h.free(heap.addr(c * kChunkPages - 5), Pages(10)));
+  }
+  ASSERT_TRUE(h.free(heap.addr(8 * kChunkPages - 9), Pages(19)));
+  EXPECT_FALSE(h.lease_chunk(Pages(10)));
+  Lease lease = h.lease_roomy(Pages(10));  // 9 pages before the border and 10 after it
+  ASSERT_TRUE(lease);
+  EXPECT_EQ(lease.base(), heap.addr(8 * kChunkPages));
+  EXPECT_FALSE(h.lease_roomy(Pages(10)));
+  EXPECT_FALSE(h.lease_roomy(Pages(0)));
+  EXPECT_FALSE(h.lease_roomy(Pages(kChunkPages)));
+  h.end_lease(lease);
+  EXPECT_TRUE(h.is_valid());
 }
 
 TEST(ChunkLease, TheLowestChunkWithTheRunIsLeased) {

@@ -80,13 +80,49 @@ TEST(PageLessee, WhatOthersFreedIsFoundBeforeARefill) {
   while (lessee.alloc(Pages(64))) {
   }
   ASSERT_TRUE(lessee.free_remote(h, heap.addr(kChunkPages + 50), Pages(64)));
-  EXPECT_EQ(lessee.alloc(Pages(64)).base, heap.addr(kChunkPages + 50));
+  EXPECT_FALSE(lessee.alloc(Pages(64)));
+  EXPECT_EQ(lessee.alloc_rich(h, Pages(64)).base, heap.addr(kChunkPages + 50));
   EXPECT_FALSE(lessee.refill(h, Pages(1)));
   ASSERT_TRUE(lessee.free_remote(h, heap.addr(50), Pages(1)));
   ASSERT_TRUE(lessee.refill(h, Pages(1)));
   EXPECT_EQ(lessee.alloc(Pages(1)).base, heap.addr(50));
   lessee.end(h);
   EXPECT_EQ(h.free_pages_total(), Pages());
+}
+
+// A thread whose pages lie in more chunks than it leases goes round among them.
+TEST(PageLessee, ChunksThatBecameRichNeedNoRefill) {
+  Heap heap;
+  auto& h = *heap.heap;
+  constexpr std::uint64_t kChunks = 40;
+  heap.grow(0, kChunks * kChunkPages);
+  Lessee lessee;
+  const auto fill = [&] {
+    std::uint64_t got = 0;
+    while (lessee.alloc(Pages(8)) || lessee.alloc_rich(h, Pages(8))) ++got;
+    return got;
+  };
+  for (std::uint64_t got = 0; got < kChunks * kChunkPages / 8; got += fill()) {
+    ASSERT_TRUE(lessee.refill(h, Pages(8)));
+  }
+  std::uint64_t odd_leases = 0;
+  for (std::uint64_t c = 1; c < kChunks; c += 2) {
+    odd_leases += lessee.lease_of(heap.addr(c * kChunkPages)) != nullptr;
+  }
+  // What has become rich is leased anew, the rest stays parked.
+  for (std::uint64_t c = 0; c < kChunks; ++c) {
+    for (std::uint64_t i = 0; i < (c % 2 == 0 ? 128u : 8u); i += 8) {
+      ASSERT_TRUE(lessee.free_remote(h, heap.addr(c * kChunkPages + i), Pages(8)));
+    }
+  }
+  ASSERT_EQ(h.free_pages_total(), Pages());
+  EXPECT_EQ(fill(), kChunks / 2 * 128 / 8 + odd_leases);
+  // A refill that finds nothing else settles it.
+  ASSERT_TRUE(lessee.refill(h, Pages(8)));
+  EXPECT_EQ(h.free_pages_total(), Pages((kChunks / 2 - odd_leases - 1) * 8));
+  EXPECT_EQ(fill(), 1u);
+  lessee.end(h);
+  EXPECT_TRUE(h.is_valid());
 }
 
 // Two lessees and the owner take and free at random; every page has one user, and none is lost.
@@ -118,6 +154,7 @@ TEST(PageLessee, RandomOperationsEqualAModel) {
         case 2:
         case 3: {
           Allocation a = lessee.alloc(Pages(n));
+          if (!a) a = lessee.alloc_rich(h, Pages(n));
           if (!a && lessee.refill(h, Pages(n))) a = lessee.alloc(Pages(n));
           if (a) taken(a, n);
           break;
@@ -129,6 +166,8 @@ TEST(PageLessee, RandomOperationsEqualAModel) {
         case 5:
           if (random() % 64 == 0) lessee.end(h);
           if (random() % 64 == 0) (void)lessee.settle(h);
+          if (random() % 16 == 0) lessee.settle_some(h, 3);
+          if (random() % 64 == 0) lessee.settle_rich(h);
           break;
         default: {
           auto it = live.lower_bound(random() % pages);

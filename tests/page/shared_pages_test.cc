@@ -123,6 +123,50 @@ TEST_F(SharedPagesTest, WhatAnIdleThreadFreedIsFoundByOthers) {
   pages->end(consumer);
 }
 
+// Threads that keep more chunks than they lease go round among them without the lock.
+TEST_F(SharedPagesTest, ASteadyThreadTakesNoLock) {
+  Lessee mine;
+  std::mt19937_64 random(1);
+  std::vector<Allocation> live(2000);
+  std::vector<Pages> lengths(live.size());
+  const auto take = [&](std::size_t i) {
+    lengths[i] = Pages(1 + random() % 16);
+    live[i] = pages->alloc(mine, lengths[i]);
+    ASSERT_TRUE(live[i]);
+  };
+  for (std::size_t i = 0; i < live.size(); ++i) take(i);
+  std::uint64_t before = 0;
+  for (unsigned step = 0; step < 100'000; ++step) {
+    if (step == 50'000) before = pages->lockings();
+    const std::size_t i = random() % live.size();
+    ASSERT_TRUE(pages->free(mine, live[i].base, lengths[i]));
+    take(i);
+  }
+  EXPECT_LE(pages->lockings() - before, 20u);
+  for (std::size_t i = 0; i < live.size(); ++i) {
+    ASSERT_TRUE(pages->free(mine, live[i].base, lengths[i]));
+  }
+  pages->end(mine);
+  expect_all_free();
+}
+
+TEST_F(SharedPagesTest, WhatAThreadParkedIsFoundByOthers) {
+  Lessee owner, other;
+  std::vector<Allocation> all;
+  while (const Allocation a = pages->alloc(owner, Pages(1))) all.push_back(a);
+  ASSERT_EQ(all.size(), kPages);
+  for (std::size_t i = 0; i < all.size(); i += kChunkPages / 2) {
+    ASSERT_TRUE(pages->free(owner, all[i].base, Pages(1)));
+  }
+  std::uint64_t found = 0;
+  while (pages->alloc(other, Pages(1))) ++found;
+  EXPECT_GE(found, 2 * (kPages / kChunkPages - Lessee::kMaxLeases));
+  pages->end(owner);
+  while (pages->alloc(other, Pages(1))) ++found;
+  EXPECT_EQ(found, 2 * kPages / kChunkPages);
+  pages->end(other);
+}
+
 class SharedPagesStress : public SharedPagesTest {
  protected:
   struct Block {
