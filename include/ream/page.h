@@ -93,9 +93,8 @@
 //   shrink(base, have, want)    frees the tail of an allocation. C
 //   find, find_aligned, find_highest(n, lo, hi), find_mapped_addr    look, and take nothing. S
 //   alloc_to_cache, flush       a PageCache: up to 64 pages at once for one thread's own use
-//   lease_chunk, end_lease, free_remote, settle, ...    a ChunkLease: a whole chunk for one thread
-//   to
-//                               allocate from without the lock. SharedPages does it for you
+//   lease_chunk, park, end_lease, free_remote, ...    a ChunkLease: a whole chunk that one thread
+//                               allocates from without the lock. SharedPages does it for you
 //   scavenge(want, deadline)    has the Environment purge free pages, highest first, until `want`
 //                               bytes are given back, none is left, or its clock reaches
 //                               `deadline`. Returns how much; a little more than wanted where OS
@@ -123,8 +122,8 @@
 //
 // Thread safety: none of its own. Hold one lock of yours around every call on a PageAlloc, or use
 // it from one thread. What needs no lock: a PageCache and a ChunkLease by their owner,
-// free_remote(). Allocators share nothing with each other, so several may be used at
-// once.
+// free_remote(), park() and take_rich(). Allocators share nothing with each other, so several may
+// be used at once.
 //
 // For many threads on one allocator there is SharedPages<G, Lock>: PageAlloc, a lock of your type
 // (std::mutex will do) and a PageLessee a thread. Short runs come from chunks that the thread

@@ -16,6 +16,7 @@
 //  1. used_pages == popcount(used), backed_pages == popcount(backed).
 //  2. A page in use is backed: used & ~backed == 0.
 //  3. returned is zero, or the chunk is sent, or its freer is about to send it.
+// And of a parked one: it is sent, or who parked it is about to send it.
 //
 // Lifetime: in a lazily committed table; zero-filled memory is a valid chunk, and none is
 // destroyed.

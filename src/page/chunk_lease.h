@@ -1,8 +1,8 @@
 // A lease takes a whole chunk out of the tree, for one thread to allocate from without the lock.
 //
 //   owner's lock:  lease_chunk()                    end_lease()      settle()
-//   lessee:               alloc free collect ...
-//   anyone:          free_remote() ...                 free_remote() ...
+//   lessee:               alloc free collect ... park()
+//   anyone:          free_remote() ...       take_rich()      free_remote() ...
 //
 // To the tree a leased chunk is full. The lessee changes its bits alone. Others who free pages do
 // not touch these bits, whether the chunk is leased or not: they set theirs in `returned`. Of a
@@ -10,14 +10,28 @@
 // allocator does (settle), when its owner next holds the lock: the freer puts the chunk on its list
 // of sent ones, unless it is on one already.
 //
+// A lessee need not end a lease when it has taken what there was: it parks the chunk, without the
+// lock. A parked chunk is still full to the tree, and nobody's: who wins `leased` from kParked to
+// kLeased has it, be it a thread that found it rich, or the allocator, which settles it by ending
+// that lease. So a thread goes round among chunks, many more than it leases at a time, and neither
+// lock nor tree learns of it.
+//
+//   kUnleased --lease_chunk--> kLeased --park--> kParked
+//             <--end_lease----         <--take--          take_rich() or settle()
+//
 // Why nothing is lost when a free races with the end of a lease: the freer sets its bits and *then*
 // looks at `leased`; the end of the lease clears `leased` and *then* empties `returned`. All four
 // are sequentially consistent, so either the freer sees that the lease is over, and sends the
 // chunk, or its bits were set in time. A lease that began again in between changes nothing: its
 // lessee empties the same bits. And with settle(): the freer sets its bits and *then* `sent`;
 // settle clears `sent` and *then* empties `returned`. Either the freer finds `sent` clear, and puts
-// the chunk on the list anew, or its bits were set in time. docs/page-leases.md has the model that
-// was checked.
+// the chunk on the list anew, or its bits were set in time. A parked chunk is on a list too: park()
+// sets `leased` and *then* looks at `sent`; settle clears `sent` and *then* looks at `leased`, so
+// it finds the chunk parked, or park() sends it anew. docs/page-leases.md has the model that was
+// checked.
+//
+// That a chunk is rich is a hint (`spare`), which a race may lose; a rich chunk is sent all the
+// same.
 //
 // Thread safety: a lease belongs to one thread. Freers, page_state() and the lessee meet in
 // atomics.
@@ -26,7 +40,8 @@
 // lessee.
 // 3. No run of fails_from_ or more of them exists.
 //
-// Lifetime: give it to PageAlloc::end_lease() before dropping it; the chunk stays taken otherwise.
+// Lifetime: give it to PageAlloc::end_lease() or park() before dropping it; the chunk stays taken
+// otherwise.
 #pragma once
 
 #include <algorithm>
@@ -53,7 +68,9 @@ namespace ream::page {
 // Thread safety: pushed to by its thread, without the lock; sent ones are taken from under it, by
 // anyone. The rich ones are the thread's alone.
 struct SentChunks {
-  // A chunk is rich that would have so many pages free if it were settled.
+  // A chunk is rich that would have so many pages free if it were settled, less what is in the tree
+  // already. What is not rich waits; more would leave more pages unused, fewer would have threads
+  // change chunks more often.
   static constexpr unsigned kRichPages = 96;
 
   std::uint64_t head = 0;        // newest first: chunk index + 1, or 0; atomic

@@ -13,8 +13,9 @@
 // aligned and top-down search, resizing in place, leases of whole chunks, and refusal of every bad
 // argument with nothing changed.
 //
-// Thread safety: none of its own; the owner holds a lock around every call. Two are exempt: those
-// of a ChunkLease by its lessee, and free_to_lease() by anyone.
+// Thread safety: none of its own; the owner holds a lock around every call. Exempt are those of a
+// ChunkLease by its lessee, and free_remote(), park() and take_rich(), each thread with a list of
+// its own.
 //
 // Invariants (is_valid):
 //  1. No page below search_ is free, save within [freed_lo_, freed_hi_). search_ is in grown
@@ -23,6 +24,7 @@
 //  2. free_pages_ and unscavenged_ are the sums over chunks that are not leased.
 //  3. The leaf of a chunk is the summary of its bits; of a leased one, 0. Above, see SummaryTree.
 //  4. A chunk is in the scavenger's set exactly if its `candidate` mark is set; no leased one is.
+//     A parked chunk is a leased one here.
 //  5. No run of refused_ or more free pages exists.
 //  6. hint_ holds (fit_hint.h).
 //

@@ -1,11 +1,14 @@
 // What one thread leases: a few chunks, from which it allocates runs of pages without the lock.
 //
-//   alloc:   lowest lease that has a run -> else collect what others freed into the leases
-//            -> else, under the lock, refill(): poor leases end, new ones begin
+//   alloc:   lowest lease that has a run -> else a chunk that is parked and became rich, in place
+//   of
+//            the poorest lease, which is parked -> else collect what others freed into the leases
+//            -> else, under the lock, refill(): poor leases are parked, new ones begin
 //   free:    in a lease of one's own: a bit. Elsewhere: PageAlloc::free_remote()
 //
 // A refill leases until kRefillPages pages are free in new chunks, so that one lock serves many
-// allocations also where each chunk has little to give.
+// allocations also where each chunk has little to give. In the long run a thread that frees as much
+// as it allocates needs none: the chunks that hold its pages become rich in turn.
 //
 // Thread safety: belongs to one thread (or to who holds a lock of its own); refill() and end() also
 // need the owner's lock.
@@ -36,7 +39,7 @@ class PageLessee {
   static constexpr Pages kRefillPages{1024};  // free in new leases, at which a refill is content
   static constexpr Pages kGoodRun{16};        // looked for in a new lease first
   static constexpr Pages kPoor{SentChunks::kRichPages};  // with fewer free pages it is parked
-  static constexpr std::uint32_t kMaxRich = 64;          // chunks known to be rich, and not leased
+  static constexpr std::uint32_t kMaxRich = 32;          // chunks known to be rich, and not leased
 
   constexpr PageLessee() noexcept = default;
   PageLessee(const PageLessee&) = delete;
@@ -141,6 +144,8 @@ class PageLessee {
 
   // Rich chunks beyond what this thread may soon use: due for settle_rich().
   [[nodiscard]] bool has_many_rich() const noexcept { return sent_.rich_count > kMaxRich; }
+  // So many that it must not wait until the lock is free.
+  [[nodiscard]] bool has_too_many_rich() const noexcept { return sent_.rich_count > 2 * kMaxRich; }
   // Gives most of them to the tree. REQUIRES: the owner's lock.
   void settle_rich(PageAlloc<G>& pages) noexcept { pages.settle_rich(sent_, kMaxRich / 2); }
   void settled() noexcept { frees_ = 0; }

@@ -10,7 +10,12 @@
 //
 // Short runs come from the caller's leases, and go back to the chunk they lie in without the lock,
 // whoever leases it. The lock is taken to refill leases, for runs longer than PageLessee::kMaxRun
-// or across two chunks, and once in kSettleEvery frees.
+// or across two chunks, and at most once in kSettleEvery frees.
+//
+// What is free and not to be found by others: pages in leases (PageLessee::kMaxLeases chunks a
+// thread); in chunks that a thread knows to be rich, some 2 * kMaxRich and what kSettleEvery frees
+// add; and about SentChunks::kRichPages in each other chunk. All but the leases is looked at before
+// a request is refused.
 //
 // Results are not those of the single-threaded allocator: a thread gets the lowest run of the
 // chunks it leases, not of all.
@@ -126,7 +131,11 @@ class SharedPages {
 
   REAM_COLD void settle_rich(Lessee& mine) noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
     mine.settled();
-    if (!mine.has_many_rich() || !lock_.try_lock()) return;  // next time
+    if (!mine.has_many_rich()) return;
+    if (!lock_.try_lock()) {
+      if (!mine.has_too_many_rich()) return;  // next time
+      lock_.lock();
+    }
     count_locking();
     mine.settle_rich(pages_);
     lock_.unlock();
