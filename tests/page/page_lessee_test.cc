@@ -71,6 +71,23 @@ TEST(PageLessee, ManyPoorChunksAreLeasedAtOnce) {
   EXPECT_TRUE(h.is_valid());
 }
 
+// Runs across two chunks are of no use to a lessee, so they stay, and must not hide what lies
+// above.
+TEST(PageLessee, RunsAcrossTwoChunksDoNotEndARefill) {
+  Heap heap;
+  auto& h = *heap.heap;
+  heap.grow(0, 20 * kChunkPages);
+  ASSERT_TRUE(h.alloc(Pages(16 * kChunkPages)));
+  for (std::uint64_t c = 1; c < 16; ++c) {
+    ASSERT_TRUE(h.free(heap.addr(c * kChunkPages - 8), Pages(16)));
+  }
+  Lessee lessee;
+  ASSERT_TRUE(lessee.refill(h, Pages(1)));
+  EXPECT_EQ(lessee.leases(), 2u);  // as many as have kRefillPages
+  lessee.end(h);
+  EXPECT_EQ(h.free_pages_total(), Pages(4 * kChunkPages + 15 * 16));
+}
+
 TEST(PageLessee, WhatOthersFreedIsFoundBeforeARefill) {
   Heap heap;
   auto& h = *heap.heap;
