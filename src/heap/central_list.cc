@@ -1,6 +1,7 @@
 #include "heap/central_list.h"
 
 #include <bit>
+#include <utility>
 
 #include "base/check.h"
 #include "heap/page_heap.h"
@@ -9,22 +10,32 @@
 namespace ream {
 namespace {
 
-// Gives the free units of a span back, where they make up whole OS pages.
+// Gives the free units of a span back, where they make up whole OS pages: in one system call, where
+// the system can. What it refuses is left.
 Bytes purge_units(Span& span) noexcept {
   const std::uint64_t page = os::os_page_size().n;
-  Bytes purged{};
+  std::array<os::MemoryRange, 32> runs;  // of 64 units there are no more
+  std::size_t count = 0;
   for (std::uint64_t units = purgeable_units(span); units != 0;) {
     const auto first = static_cast<unsigned>(std::countr_zero(units));
-    const auto count = static_cast<unsigned>(std::countr_one(units >> first));
-    units &= ~bit_range(first, count);
+    const auto length = static_cast<unsigned>(std::countr_one(units >> first));
+    units &= ~bit_range(first, length);
     const std::uint64_t begin = round_up(span.base + (std::uint64_t{first} << kUnitShift), page);
     const std::uint64_t end =
-        round_down(span.base + (std::uint64_t{first + count} << kUnitShift), page);
-    if (begin >= end || !os::purge(Addr(begin), Bytes(end - begin))) continue;
-    mark_purged(span, bit_range(static_cast<unsigned>((begin - span.base) >> kUnitShift),
-                                static_cast<unsigned>((end - begin) >> kUnitShift)));
-    purged += Bytes(end - begin);
+        round_down(span.base + (std::uint64_t{first + length} << kUnitShift), page);
+    if (begin < end) runs[count++] = {Addr(begin), Bytes(end - begin)};
   }
+  Bytes purged{};
+  std::uint64_t units = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t end = i + os::purge_batch(&runs[i], count - i);
+    for (; i < end; ++i) {
+      const auto first = static_cast<unsigned>((runs[i].base.n - span.base) >> kUnitShift);
+      units |= bit_range(first, static_cast<unsigned>(runs[i].bytes.n >> kUnitShift));
+      purged += runs[i].bytes;
+    }
+  }
+  if (units != 0) mark_purged(span, units);
   return purged;
 }
 
@@ -64,6 +75,7 @@ void CentralList::link_last(Span& span) noexcept {
 
 void CentralList::unlink(Span& span) noexcept {
   if (span.bucket == kUnlinked) return;
+  if (next_swept_ == &span) next_swept_ = span.next;
   List& list = buckets_[span.bucket];
   (span.prev != nullptr ? span.prev->next : list.first) = span.next;
   (span.next != nullptr ? span.next->prev : list.last) = span.prev;
@@ -114,12 +126,15 @@ std::uint32_t CentralList::fetch(PageHeap& pages, ClassIndex c, std::uint8_t sha
       continue;
     }
     if (span->used == 0) --empty_spans_;
+    const std::uint64_t purged = span->was_purged ? span->purged : 0;
     const std::uint32_t got = take_objects(*span, out + taken, max - taken);
+    if (purged != 0) retaken_units_ += count_bits(purged & ~span->purged);
     REAM_CHECK(got > 0);
     taken += got;
     relink_if_moved(*span);
   }
   taken_ += taken - counted;
+  note_change();
   lock_.unlock();
   return taken;
 }
@@ -151,6 +166,7 @@ std::uint32_t CentralList::give(PageHeap& pages, const Taken* batch, std::uint32
       relink_if_moved(*span);
     }
     taken_ -= given;
+    note_change();
   }
   // Without the lock, for a handler of SIGABRT may allocate or fork.
   if (freed_twice) fatal_at("double free", Addr(batch[given].object).n);
@@ -186,6 +202,42 @@ Bytes CentralList::purge_sparse(std::uint32_t& spans) noexcept {
     }
   }
   return purged;
+}
+
+void CentralList::begin_sweep() noexcept {
+  os::MutexLock hold(lock_);
+  swept_bucket_ = 0;
+  next_swept_ = buckets_[0].first;
+  __atomic_store_n(&changed_, false, __ATOMIC_RELAXED);
+}
+
+// Spans that move while the sweep goes on were touched, so it does not matter where they go.
+bool CentralList::sweep_next(PageHeap& pages, Sweep what, Bytes& purged) noexcept {
+  Span* emptied = nullptr;
+  {
+    os::MutexLock hold(lock_);
+    while (next_swept_ == nullptr) {
+      if (swept_bucket_ + 1 >= kBuckets) return false;
+      next_swept_ = buckets_[++swept_bucket_].first;
+    }
+    Span& span = *next_swept_;
+    next_swept_ = span.next;
+    if (span.touched && what == Sweep::kUntouched) {
+      span.touched = false;
+      note_change();
+    } else if (span.used == 0) {
+      set_aside(span, emptied);
+    } else {
+      purged += purge_units(span);
+    }
+  }
+  free_spans(pages, emptied);
+  return true;
+}
+
+Bytes CentralList::take_retaken() noexcept {
+  os::MutexLock hold(lock_);
+  return Bytes(std::exchange(retaken_units_, 0) << kUnitShift);
 }
 
 CentralStats CentralList::stats() noexcept {

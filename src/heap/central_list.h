@@ -57,6 +57,21 @@ class alignas(kCacheLineBytes) CentralList {
   // first, other ones each time, and counts those down. Returns the bytes given back.
   Bytes purge_sparse(std::uint32_t& spans) noexcept REAM_EXCLUDES(lock_);
 
+  // A sweep looks once at each span that has free objects, from the sparsest on, and gives back
+  // what is free in those that nobody has touched since the sweep before: empty spans whole, of
+  // others the units without a taken object. With kAll touched ones too. sweep_next() looks at one
+  // span; false when none is left. One thread sweeps at a time.
+  enum class Sweep : bool { kUntouched, kAll };
+  void begin_sweep() noexcept REAM_EXCLUDES(lock_);
+  [[nodiscard]] bool sweep_next(PageHeap& pages, Sweep what, Bytes& purged) noexcept
+      REAM_EXCLUDES(lock_);
+  // Whether a sweep may find something. Without the lock.
+  [[nodiscard]] bool wants_sweep() const noexcept {
+    return __atomic_load_n(&changed_, __ATOMIC_RELAXED);
+  }
+  // Memory that was given back inside spans and taken into use again, since this was last asked.
+  [[nodiscard]] Bytes take_retaken() noexcept REAM_EXCLUDES(lock_);
+
   // True if another thread holds the lock at this moment: a hint to use another shard.
   [[nodiscard]] bool busy() const noexcept { return lock_.is_busy(); }
 
@@ -91,6 +106,9 @@ class alignas(kCacheLineBytes) CentralList {
   [[nodiscard]] bool keeps_empty(const Span& span) const noexcept REAM_REQUIRES(lock_);
   // Takes an empty span out of this list, onto a chain of spans to be freed without the lock.
   void set_aside(Span& span, Span*& emptied) noexcept REAM_REQUIRES(lock_);
+  void note_change() noexcept REAM_REQUIRES(lock_) {
+    __atomic_store_n(&changed_, true, __ATOMIC_RELAXED);
+  }
 
   os::Mutex lock_{rank::kCentral};
   std::uint8_t nonempty_ REAM_GUARDED_BY(lock_) = 0;
@@ -100,6 +118,11 @@ class alignas(kCacheLineBytes) CentralList {
   std::uint64_t taken_ REAM_GUARDED_BY(lock_) = 0;
   std::uint64_t capacity_ REAM_GUARDED_BY(lock_) = 0;
   std::uint64_t pages_ REAM_GUARDED_BY(lock_) = 0;
+  // The sweep: the span that comes next, and its bucket; null and kBuckets when it has ended.
+  Span* next_swept_ REAM_GUARDED_BY(lock_) = nullptr;
+  unsigned swept_bucket_ REAM_GUARDED_BY(lock_) = kBuckets;
+  std::uint64_t retaken_units_ REAM_GUARDED_BY(lock_) = 0;
+  bool changed_ = false;  // since a sweep last found nothing; changes under lock_, read without
 };
 
 }  // namespace ream

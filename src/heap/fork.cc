@@ -21,6 +21,7 @@ void Heap::before_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
     return;
   }
   caches_.lock().lock_for_fork();
+  sparse_.lock().lock_for_fork();
   forking_shards_ = caches_.shards();
   for (unsigned s = 0; s < forking_shards_; ++s) {
     for (CentralList& list : central_[s]) list.lock().lock_for_fork();
@@ -55,13 +56,14 @@ void Heap::unlock_after_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
   for (unsigned s = 0; s < forking_shards_; ++s) {
     for (CentralList& list : central_[s]) list.lock().unlock_after_fork();
   }
+  sparse_.lock().unlock_after_fork();
   caches_.lock().unlock_after_fork();
 }
 
 void Heap::take_over_from_parent() noexcept {
   page_heap_.after_fork_in_child();
   large_cache_.after_fork_in_child();
-  sparse_.after_fork_in_child();
+  worker_.after_fork_in_child();
   caches_.orphan_others();
 }
 

@@ -11,6 +11,7 @@ constinit Heap g_heap;
 
 void* Heap::allocate_slow(ClassIndex c) noexcept {
   start_heap();
+  worker_.start_if_due(page_heap_.size());
   for (bool reclaimed = false;; reclaimed = true) {
     // Making a cache may allocate, and so fill the bin already.
     ThreadCache& cache = caches_.get();
@@ -36,6 +37,7 @@ void Heap::free_bypassing(const LiveObject& object) noexcept {
   const Taken taken{object.address, object.state};
   give(&taken, 1);
   caches_.count_free(c);
+  worker_.notify();
 }
 
 void Heap::free_slow(void* address) noexcept {
@@ -93,6 +95,17 @@ Bytes Heap::trim() noexcept {
   reclaim();
   const Bytes inside = sparse_.all(*this);
   return inside + page_heap_.purge_all();
+}
+
+bool Heap::tidy(const WorkBudget& budget) noexcept {
+  bool clean = true;
+  const std::uint64_t now_ns = os::now_ns();
+  const std::uint64_t age_ns = page_heap_.pace_window_ns() / PurgePace::kSlots * 3;
+  while (Span* span = large_cache_.evict_aged(now_ns, age_ns, clean)) page_heap_.free_span(*span);
+  while (sparse_.due(page_heap_) && !budget.is_spent()) sparse_.step(*this);
+  if (!sparse_.sweep(*this, budget)) clean = false;
+  if (!page_heap_.give_back_excess(budget)) clean = false;
+  return clean;
 }
 
 ClassStats Heap::class_stats(ClassIndex c) noexcept {

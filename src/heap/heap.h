@@ -30,6 +30,7 @@
 #include "heap/sparse_purge.h"
 #include "heap/thread_cache.h"
 #include "heap/thread_caches.h"
+#include "heap/worker.h"
 
 namespace ream {
 
@@ -104,6 +105,11 @@ class Heap {
     return central(span->size_class, span->shard).give(page_heap_, batch, count);
   }
 
+  // The worker's pass: gives back what the program has not used of late. False if there may be
+  // more, now or in a while.
+  [[nodiscard]] bool tidy(const WorkBudget& budget) noexcept;
+
+  [[nodiscard]] Worker& worker() noexcept { return worker_; }
   [[nodiscard]] SparsePurge& sparse() noexcept { return sparse_; }
   [[nodiscard]] PageHeap& page_heap() noexcept { return page_heap_; }
   [[nodiscard]] CentralList& central(ClassIndex c, unsigned shard) noexcept {
@@ -148,6 +154,7 @@ class Heap {
   PageHeap page_heap_;
   LargeCache large_cache_;
   SparsePurge sparse_;
+  Worker worker_;
   ThreadCaches caches_;
   std::array<std::array<CentralList, kClassCount>, kMaxShards> central_;  // by shard, then class
   // Of fork.cc; changed by the forking thread while it holds the locks.

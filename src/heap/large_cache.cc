@@ -63,6 +63,28 @@ Span* LargeCache::put(unsigned index, Span& span) noexcept {
   return &span;
 }
 
+// A span that went and came back between two calls counts as one that stayed.
+Span* LargeCache::evict_aged(std::uint64_t now_ns, std::uint64_t age_ns, bool& clean) noexcept {
+  for (Shard& shard : shards_) {
+    if (shard.spans.load(std::memory_order_relaxed) == 0) continue;
+    for (Slot& slot : shard.slots) {
+      Span* const span = slot.span.load(std::memory_order_relaxed);
+      if (span != slot.seen) {
+        slot.seen = span;
+        slot.seen_ns = now_ns;
+      }
+      if (span == nullptr) continue;
+      if (now_ns - slot.seen_ns < age_ns) {
+        clean = false;
+        continue;
+      }
+      slot.seen = nullptr;
+      if (Span* taken = empty(shard, slot)) return taken;
+    }
+  }
+  return nullptr;
+}
+
 Span* LargeCache::evict() noexcept {
   for (Shard& shard : shards_) {
     if (Span* span = empty_next(shard)) return span;

@@ -41,6 +41,10 @@ class LargeCache {
   // caller to free; else null.
   [[nodiscard]] Span* put(unsigned shard, Span& span) noexcept;
 
+  // Takes out a span that was found in its slot by a call age_ns ago or earlier; null when there is
+  // none. `clean` becomes false if one may be found by a later call. REQUIRES: one thread calls it.
+  [[nodiscard]] Span* evict_aged(std::uint64_t now_ns, std::uint64_t age_ns, bool& clean) noexcept;
+
   // Takes out any one span; null when there is none.
   [[nodiscard]] Span* evict() noexcept;
 
@@ -62,6 +66,9 @@ class LargeCache {
     std::atomic<Span*> span{nullptr};
     std::atomic<std::uint32_t> pages{
         0};  // of the span put there last: a hint, checked after the exchange
+    // What evict_aged() found there, and when first.
+    Span* seen = nullptr;
+    std::uint64_t seen_ns = 0;
   };
 
   struct alignas(kCacheLineBytes) Shard {

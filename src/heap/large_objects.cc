@@ -17,6 +17,7 @@ constexpr Bytes kMoveByPages = 1_MiB;
 
 void* Heap::allocate_large(std::size_t bytes, std::size_t alignment, bool zeroed) noexcept {
   start_heap();
+  worker_.start_if_due(page_heap_.size());
   if (bytes > PageHeap::kMaxObjectBytes || alignment > PageHeap::kMaxAlignment) return nullptr;
   if (alignment <= kPageBytes && bytes <= LargeCache::kMaxSpanBytes) {
     const LargeCache::Taken cached = large_cache_.take(t_cache->shard, pages_for(Bytes(bytes)));
@@ -49,6 +50,7 @@ void Heap::free_large(const LiveObject& object) noexcept {
   }
   Span* rest = large_cache_.put(t_cache->shard, *object.span);
   if (rest != nullptr) page_heap_.free_span(*rest);
+  worker_.notify();
 }
 
 void* Heap::move_object(const LiveObject& object, std::size_t bytes) noexcept {

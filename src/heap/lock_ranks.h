@@ -6,7 +6,8 @@
 namespace ream::rank {
 
 inline constexpr auto kThreadCaches =
-    static_cast<os::LockRank>(10);                               // the registry of thread caches
+    static_cast<os::LockRank>(10);  // the registry of thread caches
+inline constexpr auto kSparsePurge = static_cast<os::LockRank>(15);
 inline constexpr auto kCentral = static_cast<os::LockRank>(20);  // one central list
 inline constexpr auto kPageHeap = static_cast<os::LockRank>(30);
 

@@ -44,6 +44,11 @@ bool parse_size(const char* text, Bytes& result) noexcept {
   return true;
 }
 
+bool parse_switch(const char* text, bool& result) noexcept {
+  result = std::strcmp(text, "on") == 0;
+  return result || std::strcmp(text, "off") == 0;
+}
+
 // Sets one option. False when the value is bad.
 using Parse = bool (*)(const char* value, Options& options) noexcept;
 
@@ -55,6 +60,8 @@ struct Known {
 constexpr Known kKnown[] = {
     {"REAM_RETAIN",
      [](const char* value, Options& o) noexcept { return parse_size(value, o.retain); }},
+    {"REAM_WORKER",
+     [](const char* value, Options& o) noexcept { return parse_switch(value, o.worker); }},
     {"REAM_REPORT",
      [](const char* value, Options& o) noexcept {
        o.report = value;

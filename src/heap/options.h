@@ -4,6 +4,8 @@
 //   REAM_RETAIN=SIZE    free memory kept beyond the recent peak of use (default 4M); SIZE is a
 //   number
 //                       of bytes, or one followed by K, M or G
+//   REAM_WORKER=on|off  a thread that gives memory back (default on); without it threads that free
+//                       or grow do it in slices
 //   REAM_REPORT=FILE    at exit, a report of the heap is written to FILE (`ream run --report` sets
 //   it)
 //
@@ -16,6 +18,7 @@ namespace ream {
 
 struct Options {
   Bytes retain = 4_MiB;
+  bool worker = true;
   const char* report = nullptr;  // in the environment, so it lives as long as the process
 };
 

@@ -31,7 +31,7 @@ PageHeap::Run PageHeap::find_run(Pages pages, const Where& where, DirtyRuns* dir
       REAM_CHECK(got);
     }
     if (window.scavenge_shape().physical_page > 1) note_backed_neighbours(window, got.base, pages);
-    return {got.base, got.scavenged == bytes_of(pages)};
+    return {got.base, got.scavenged == bytes_of(pages), got.scavenged};
   }
   return {};
 }
@@ -52,6 +52,7 @@ PageHeap::Run PageHeap::allocate_run(Pages pages, const Where& where, DirtyRuns*
   }
   if (run.base == Addr()) return {};
   in_use_ += pages;
+  if (run.scavenged != Bytes()) pace_.count_taken(run.scavenged);
   counts_.peak_in_use = std::max(counts_.peak_in_use, bytes_of(in_use_));
   keep_pace();
   return run;

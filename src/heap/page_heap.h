@@ -27,6 +27,7 @@
 #include "heap/dirty_runs.h"
 #include "heap/lock_ranks.h"
 #include "heap/purge_pace.h"
+#include "heap/work_budget.h"
 #include "os/os.h"
 #include "page/page_alloc.h"
 #include "span/meta_pool.h"
@@ -34,6 +35,8 @@
 #include "span/span.h"
 
 namespace ream {
+
+class Worker;
 
 using WindowAlloc = page::PageAlloc<page::HeapWindow>;
 
@@ -89,6 +92,21 @@ class PageHeap {
   // when kMaxMovedSpans live ones came that way: each may cost the process two mappings of its own.
   [[nodiscard]] Span* move_pages(Span& span, Bytes bytes, Bytes room) noexcept REAM_EXCLUDES(lock_);
 
+  // Gives back what exceeds the pace at this moment, until the budget is spent. False if there was
+  // more, or time alone may make more of what is free exceed it.
+  [[nodiscard]] bool give_back_excess(const WorkBudget& budget) noexcept REAM_EXCLUDES(lock_);
+
+  // Memory inside spans was given back, or taken into use again: the pace learns from it.
+  void count_inside(Bytes given, Bytes taken) noexcept REAM_EXCLUDES(lock_);
+  // The time over which the pace remembers.
+  [[nodiscard]] std::uint64_t pace_window_ns() noexcept REAM_EXCLUDES(lock_);
+
+  // Lock-free: address space taken from the OS so far.
+  [[nodiscard]] Bytes size() const noexcept { return Bytes(size_.load(std::memory_order_relaxed)); }
+  // From now on what exceeds the pace is `worker`'s to give back; until then, a slice of it is done
+  // on the way of whoever frees or grows.
+  void set_worker(Worker* worker) noexcept { worker_.store(worker, std::memory_order_relaxed); }
+
   // Gives every free page back to the OS now. Returns how much.
   Bytes purge_all() noexcept REAM_EXCLUDES(lock_);
 
@@ -134,7 +152,8 @@ class PageHeap {
 
   struct Run {
     Addr base;
-    bool zero;  // all of it reads as zero
+    bool zero;        // all of it reads as zero
+    Bytes scavenged;  // what of it is not resident
   };
 
   // What is asked of a run's place.
@@ -200,7 +219,10 @@ class PageHeap {
   Addr next_ REAM_GUARDED_BY(lock_);              // where the heap grows next
   WindowAlloc::PurgeRun purging_
       REAM_GUARDED_BY(lock_);  // out of the allocator while the OS takes it
-  std::atomic<bool> purge_due_{false};
+  enum Due : std::uint8_t { kNotDue, kDue, kOverdue };
+  std::atomic<Due> purge_due_{kNotDue};
+  std::atomic<Worker*> worker_{nullptr};
+  std::atomic<std::uint64_t> size_{0};
   std::uint32_t moved_spans_ REAM_GUARDED_BY(lock_) = 0;  // live spans with the moved mark
   Pages in_use_ REAM_GUARDED_BY(lock_);
   std::atomic<std::uint64_t> fresh_span_bytes_{0};

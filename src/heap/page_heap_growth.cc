@@ -47,6 +47,7 @@ bool PageHeap::grow_by(Bytes bytes, Bytes align) noexcept {
   next_ = after;
   ++counts_.grows;
   counts_.grown += bytes;
+  size_.store(counts_.grown.n, std::memory_order_relaxed);
   return true;
 }
 

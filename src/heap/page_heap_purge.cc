@@ -4,17 +4,26 @@
 #include "heap/options.h"
 #include "heap/page_heap.h"
 #include "heap/page_units.h"
+#include "heap/worker.h"
 
 namespace ream {
 namespace {
 
-constexpr Bytes kMaxPurge = 16_MiB;  // at a time, on the way of a caller
+constexpr Bytes kMaxPurge = 16_MiB;    // at a time, on the way of a caller
+constexpr Bytes kLeastUrgent = 1_MiB;  // what the worker is woken for
+// What it may lag behind before callers do a part of its work: this, and an eighth of the heap.
+constexpr Bytes kMostLag = 64_MiB;
 
 }  // namespace
 
 void PageHeap::keep_pace() noexcept {
   pace_.note(bytes_of(in_use_), os::now_ns());
-  purge_due_.store(excess().n != 0, std::memory_order_relaxed);
+  const bool has_worker = worker_.load(std::memory_order_relaxed) != nullptr;
+  const Bytes due = excess();
+  Due state = kNotDue;
+  if (due.n != 0 && (!has_worker || due >= kLeastUrgent)) state = kDue;
+  if (due > kMostLag + Bytes(bytes_of(in_use_).n / 8)) state = kOverdue;
+  purge_due_.store(state, std::memory_order_relaxed);
 }
 
 Bytes PageHeap::excess() const noexcept {
@@ -47,15 +56,19 @@ Bytes PageHeap::purge_some(Bytes want, Bytes& given_back) noexcept {
   purging_ = {};
   if (purged) {
     counts_.purged_bytes += bytes.n;
+    pace_.count_given(bytes);
     given_back += bytes;
   }
   return bytes;
 }
 
 void PageHeap::purge_if_due() noexcept {
-  if (!purge_due_.load(std::memory_order_relaxed)) [[likely]]
+  const Due due = purge_due_.load(std::memory_order_relaxed);
+  if (due == kNotDue) [[likely]]
     return;
-  purge_due_.store(false, std::memory_order_relaxed);
+  purge_due_.store(kNotDue, std::memory_order_relaxed);
+  Worker* const worker = worker_.load(std::memory_order_relaxed);
+  if (worker != nullptr && worker->urge() && due != kOverdue) return;
   Bytes given_back{};
   for (Bytes done{}; done < kMaxPurge;) {
     Bytes want{};
@@ -70,7 +83,36 @@ void PageHeap::purge_if_due() noexcept {
   }
 }
 
+bool PageHeap::give_back_excess(const WorkBudget& budget) noexcept {
+  for (;;) {
+    Bytes want{};
+    bool may_become_due = false;
+    {
+      os::MutexLock hold(lock_);
+      keep_pace();
+      want = excess();
+      may_become_due = bytes_of(unscavenged_free()) > options().retain;
+    }
+    if (want == Bytes()) return !may_become_due;
+    Bytes given_back{};
+    if (purge_some(want, given_back) == Bytes()) return true;  // nothing can be given back
+    if (budget.is_spent()) return false;
+  }
+}
+
+void PageHeap::count_inside(Bytes given, Bytes taken) noexcept {
+  os::MutexLock hold(lock_);
+  pace_.count_given(given);
+  pace_.count_taken(taken);
+}
+
+std::uint64_t PageHeap::pace_window_ns() noexcept {
+  os::MutexLock hold(lock_);
+  return pace_.window_ns();
+}
+
 void PageHeap::after_fork_in_child() noexcept {
+  worker_.store(nullptr, std::memory_order_relaxed);
   os::MutexLock hold(lock_);
   if (!purging_) return;
   windows_[window_of(purging_.base)].end_purge(purging_, false);

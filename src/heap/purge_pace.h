@@ -1,43 +1,100 @@
-// How much free memory the heap keeps: pages in use and pages free but resident together stay near
-// the highest use of the recent past, and what the options retain beyond it. A steady program never
-// refaults what it uses each moment; one that shrank gives back.
+// How much resident memory the heap may keep: what the program needed of late. So a program that
+// needs its memory again and again keeps it, and one that shrank, or went idle, gives it back.
 //
-//   allowed = max(peak use of this period and of the last) * 17/16
+//   allowed = the highest use of the last window, in slots of a fifth of it
+//
+//   use   |      ____                      the window follows at some distance
+//         |  ___|    |_______        _____
+//         |_|                |______|          time ->
+//
+// The window begins at a second and a quarter. Taking memory back that was given costs the program
+// a page fault for each OS page. Some of that is borne: kBearableRate, a percent or two of a CPU's
+// time. Where more than kBearableDebt adds up beyond it, the window doubles; after a long while
+// without it halves again. So a heap that rises and falls every few seconds pays for a few falls,
+// not for all.
 //
 // Thread safety: none; the owner's lock guards it.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
+#include "base/root_access.h"
 #include "base/units.h"
 
 namespace ream {
 
 class PurgePace {
  public:
-  static constexpr std::uint64_t kPeriodNs = 1'000'000'000;
+  static constexpr unsigned kSlots = 5;
+  static constexpr std::uint64_t kMinWindowNs = 1'250'000'000;
+  static constexpr std::uint64_t kMaxWindowNs = 64 * kMinWindowNs;
+  static constexpr Bytes kBearableRate = 64_MiB;  // a second
+  static constexpr Bytes kBearableDebt = 512_MiB;
+  static constexpr unsigned kQuietWindows = 8;  // after which the window halves
 
   // Notes the use at time `now_ns` (monotonic, coarse is enough).
   void note(Bytes in_use, std::uint64_t now_ns) noexcept {
-    if (now_ns - period_begin_ns_ >= kPeriodNs) {
-      last_peak_ = now_ns - period_begin_ns_ >= 2 * kPeriodNs ? in_use : peak_;
-      peak_ = in_use;
-      period_begin_ns_ = now_ns;
-    }
-    peak_ = std::max(peak_, in_use);
+    const std::uint64_t slot_ns = window_ns_ / kSlots;
+    if (now_ns - slot_begin_ns_ >= slot_ns) roll(now_ns, slot_ns);
+    last_ = in_use;
+    peaks_[slot_] = std::max(peaks_[slot_], in_use);
   }
 
   // The resident memory that free pages and pages in use may take together.
   [[nodiscard]] Bytes allowed() const noexcept {
-    const std::uint64_t peak = std::max(peak_.n, last_peak_.n);
-    return Bytes(peak + peak / 16);
+    return *std::max_element(peaks_.begin(), peaks_.end());
   }
 
+  // Memory went back to the OS, or was taken from what is there already given back or new.
+  void count_given(Bytes bytes) noexcept { given_ += bytes; }
+  void count_taken(Bytes bytes) noexcept {
+    const Bytes again = std::min(bytes, given_);
+    given_ -= again;
+    debt_ += again;
+    if (debt_ <= kBearableDebt) return;
+    debt_ = Bytes();
+    quiet_slots_ = 0;
+    window_ns_ = std::min(window_ns_ * 2, kMaxWindowNs);
+  }
+
+  [[nodiscard]] std::uint64_t window_ns() const noexcept { return window_ns_; }
+
  private:
-  Bytes peak_{};
-  Bytes last_peak_{};
-  std::uint64_t period_begin_ns_ = 0;
+  friend struct inspect::RootAccess;
+
+  // Whole slots that went by without a note had the use of the last one.
+  void roll(std::uint64_t now_ns, std::uint64_t slot_ns) noexcept {
+    const std::uint64_t slots = (now_ns - slot_begin_ns_) / slot_ns;
+    for (std::uint64_t i = std::min<std::uint64_t>(slots, kSlots); i > 0; --i) {
+      slot_ = (slot_ + 1) % kSlots;
+      peaks_[slot_] = last_;
+    }
+    slot_begin_ns_ += slots * slot_ns;
+    given_ -= Bytes(slots >= kForget ? given_.n : given_.n / kForget * slots);
+    debt_ -= std::min(debt_, Bytes(borne_in(std::min<std::uint64_t>(slots, kForget) * slot_ns)));
+    quiet_slots_ += slots;
+    if (quiet_slots_ >= std::uint64_t{kQuietWindows} * kSlots) {
+      quiet_slots_ = 0;
+      window_ns_ = std::max(window_ns_ / 2, kMinWindowNs);
+    }
+  }
+
+  [[nodiscard]] static constexpr std::uint64_t borne_in(std::uint64_t ns) noexcept {
+    return ns / 1000 * kBearableRate.n / 1'000'000;
+  }
+
+  static constexpr std::uint64_t kForget = 8 * kSlots;  // slots after which a giving is forgotten
+
+  std::array<Bytes, kSlots> peaks_{};
+  unsigned slot_ = 0;
+  Bytes last_{};
+  Bytes given_{};  // that may yet be taken again
+  Bytes debt_{};   // taken again, beyond what is borne
+  std::uint64_t slot_begin_ns_ = 0;
+  std::uint64_t window_ns_ = kMinWindowNs;
+  std::uint64_t quiet_slots_ = 0;
 };
 
 }  // namespace ream

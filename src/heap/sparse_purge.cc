@@ -6,32 +6,81 @@
 
 namespace ream {
 
+namespace {
+
+constexpr std::uint32_t kSpansBetweenLooks = 16;  // at the clock, which is a system call
+
+std::uint32_t list_count(Heap& heap) noexcept {
+  return heap.caches().shards() * static_cast<std::uint32_t>(kClassCount);
+}
+
+// Lists are numbered by shard, then class.
+CentralList& list_of(Heap& heap, std::uint32_t number) noexcept {
+  constexpr auto kClasses = static_cast<std::uint32_t>(kClassCount);
+  return heap.central(static_cast<ClassIndex>(number % kClasses), number / kClasses);
+}
+
+}  // namespace
+
 void SparsePurge::step(Heap& heap) noexcept {
-  if (busy_.exchange(true, std::memory_order_acquire)) return;
+  if (!lock_.try_lock()) return;
   const std::uint64_t wanted = heap.page_heap().take_fresh_span_bytes();
-  const std::uint32_t lists = heap.caches().shards() * static_cast<std::uint32_t>(kClassCount);
+  const std::uint32_t lists = list_count(heap);
   std::uint32_t spans = kSpansPerStep;
   Bytes purged{};
   for (std::uint32_t i = 0; i < lists && spans > 0 && purged.n < wanted; ++i) {
-    const std::uint32_t list = next_list_++ % lists;
-    const auto c = static_cast<ClassIndex>(list % kClassCount);
-    purged += heap.central(c, list / static_cast<std::uint32_t>(kClassCount)).purge_sparse(spans);
+    purged += list_of(heap, next_list_++ % lists).purge_sparse(spans);
   }
   purged_.fetch_add(purged.n, std::memory_order_relaxed);
   const std::uint64_t step = step_.load(std::memory_order_relaxed);
   const bool worth_it = purged.n >= wanted / 4;
   step_.store(worth_it ? kStepBytes : std::min(step * 2, kMaxStepBytes), std::memory_order_relaxed);
-  busy_.store(false, std::memory_order_release);
+  lock_.unlock();
+}
+
+bool SparsePurge::sweep(Heap& heap, const WorkBudget& budget) noexcept {
+  const std::uint64_t now_ns = os::now_ns();
+  const std::uint64_t between_ns = heap.page_heap().pace_window_ns() / PurgePace::kSlots * 2;
+  os::MutexLock hold(lock_);
+  if (swept_list_ == 0 && !in_list_) {
+    if (now_ns - sweep_begin_ns_ < between_ns) return clean_;
+    sweep_begin_ns_ = now_ns;
+    clean_ = true;
+  }
+  Bytes given{};
+  Bytes taken{};
+  bool spent = false;
+  for (; swept_list_ < list_count(heap) && !spent; swept_list_ += in_list_ ? 0 : 1) {
+    CentralList& list = list_of(heap, swept_list_);
+    if (!in_list_) {
+      if (!list.wants_sweep()) continue;
+      list.begin_sweep();
+      taken += list.take_retaken();
+      in_list_ = true;
+    }
+    for (std::uint32_t spans = 1; in_list_ && !spent; ++spans) {
+      in_list_ = list.sweep_next(heap.page_heap(), CentralList::Sweep::kUntouched, given);
+      spent = spans % kSpansBetweenLooks == 0 && budget.is_spent();
+    }
+    if (list.wants_sweep()) clean_ = false;
+  }
+  purged_.fetch_add(given.n, std::memory_order_relaxed);
+  heap.page_heap().count_inside(given, taken);
+  if (spent) return false;
+  swept_list_ = 0;
+  return clean_;
 }
 
 Bytes SparsePurge::all(Heap& heap) noexcept {
   Bytes purged{};
-  for (unsigned s = 0; s < heap.caches().shards(); ++s) {
-    for (std::size_t c = 1; c < kClassCount; ++c) {
-      std::uint32_t spans = ~std::uint32_t{0};
-      purged += heap.central(static_cast<ClassIndex>(c), s).purge_sparse(spans);
+  os::MutexLock hold(lock_);
+  for (std::uint32_t number = 0; number < list_count(heap); ++number) {
+    CentralList& list = list_of(heap, number);
+    list.begin_sweep();
+    while (list.sweep_next(heap.page_heap(), CentralList::Sweep::kAll, purged)) {
     }
   }
+  in_list_ = false;
   purged_.fetch_add(purged.n, std::memory_order_relaxed);
   return purged;
 }

@@ -11,7 +11,10 @@
 
 #include "base/root_access.h"
 #include "base/units.h"
+#include "heap/lock_ranks.h"
 #include "heap/page_heap.h"
+#include "heap/work_budget.h"
+#include "os/mutex.h"
 
 namespace ream {
 
@@ -22,19 +25,30 @@ class SparsePurge {
   static constexpr std::uint64_t kStepBytes = 256 << 10;
   static constexpr std::uint64_t kMaxStepBytes = 64 << 20;
   static constexpr std::uint32_t kSpansPerStep = 256;
+  static constexpr std::uint64_t kOverdueSteps = 16;
 
   [[nodiscard]] bool due(const PageHeap& pages) const noexcept {
     return pages.fresh_span_bytes() >= step_.load(std::memory_order_relaxed);
   }
 
+  // The same where a worker has been asked, and has not kept up.
+  [[nodiscard]] bool overdue(const PageHeap& pages) const noexcept {
+    return pages.fresh_span_bytes() >= kOverdueSteps * step_.load(std::memory_order_relaxed);
+  }
+
   // Looks for memory to give back. Cheap when another thread is at it.
-  void step(Heap& heap) noexcept;
+  void step(Heap& heap) noexcept REAM_EXCLUDES(lock_);
 
-  // Looks at every sparse span. Returns the bytes given back.
-  Bytes all(Heap& heap) noexcept;
+  // The worker's: a part of a sweep over all central lists, until the budget is spent. A sweep
+  // begins no sooner than two fifths of the pace's window after the one before. False if there was
+  // more to do, or a later sweep may find something.
+  [[nodiscard]] bool sweep(Heap& heap, const WorkBudget& budget) noexcept REAM_EXCLUDES(lock_);
 
-  // In the child of a fork: the thread that was at it does not exist.
-  void after_fork_in_child() noexcept { busy_.store(false, std::memory_order_relaxed); }
+  // Gives back everything inside spans now. Returns the bytes given back.
+  Bytes all(Heap& heap) noexcept REAM_EXCLUDES(lock_);
+
+  // Held while the lists are walked.
+  [[nodiscard]] os::Mutex& lock() noexcept REAM_TSA(lock_returned(lock_)) { return lock_; }
 
   [[nodiscard]] Bytes purged_bytes() const noexcept {
     return Bytes(purged_.load(std::memory_order_relaxed));
@@ -45,8 +59,13 @@ class SparsePurge {
 
   std::atomic<std::uint64_t> step_{kStepBytes};
   std::atomic<std::uint64_t> purged_{0};
-  std::atomic<bool> busy_{false};
-  std::uint32_t next_list_ = 0;  // where the next step begins; the busy thread's
+  os::Mutex lock_{rank::kSparsePurge};
+  std::uint32_t next_list_ REAM_GUARDED_BY(lock_) = 0;  // where the next step begins
+  // The sweep: the list it is at, and whether it has begun that; when it began itself.
+  std::uint32_t swept_list_ REAM_GUARDED_BY(lock_) = 0;
+  bool in_list_ REAM_GUARDED_BY(lock_) = false;
+  bool clean_ REAM_GUARDED_BY(lock_) = true;  // nothing was left for the next sweep so far
+  std::uint64_t sweep_begin_ns_ REAM_GUARDED_BY(lock_) = 0;
 };
 
 }  // namespace ream

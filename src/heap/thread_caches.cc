@@ -115,7 +115,11 @@ std::uint8_t ThreadCaches::choose_shard(Heap& heap, ThreadCache& cache, ClassInd
 bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
   Bin& bin = cache.bins[c];
   if (__atomic_load_n(&orphans_, __ATOMIC_RELAXED) != 0) adopt_orphan(heap);
-  if (heap.sparse().due(heap.page_heap())) heap.sparse().step(heap);
+  if (heap.sparse().due(heap.page_heap()) &&
+      (!heap.worker().urge() || heap.sparse().overdue(heap.page_heap()))) {
+    heap.sparse().step(heap);
+  }
+  heap.worker().notify();
   const bool small =
       bin.capacity() * kSizeClasses[c].object_bytes <= ThreadCache::kFreeGrowthBytes / 2;
   if (small || cache.met[c] == ThreadCache::Met::kFull) static_cast<void>(enlarge(cache, c));
@@ -137,6 +141,7 @@ void ThreadCaches::overflow(Heap& heap, ThreadCache& cache, ClassIndex c) noexce
   cache.met[c] = ThreadCache::Met::kFull;
   if (grows && enlarge(cache, c)) return;
   if (bin.capacity() == 0) return;
+  heap.worker().notify();
   const std::uint32_t count = std::max(bin.size() / 2, 1u);
   give_bottom(heap, bin, count);
   trim_if_due(heap, cache, std::uint64_t{count} * kSizeClasses[c].object_bytes);

@@ -61,6 +61,9 @@ using ThreadExit = void (*)(void*) noexcept;
 // must work and no lock that malloc takes may be held. False when there are no resources.
 [[nodiscard]] bool start_thread(void (*fn)(void*) noexcept, void* arg) noexcept;
 
+// CPU time that this thread has used. A system call.
+[[nodiscard]] std::uint64_t thread_cpu_ns() noexcept;
+
 // Names this thread for ps and debuggers; 15 bytes are kept.
 void set_thread_name(const char* name) noexcept;
 

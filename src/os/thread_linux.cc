@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -109,6 +110,13 @@ bool start_thread(void (*fn)(void*) noexcept, void* arg) noexcept {
   ::pthread_attr_destroy(&attributes);
   while (started && start.taken.load(std::memory_order_acquire) == 0) futex_wait(&start.taken, 0);
   return started;
+}
+
+std::uint64_t thread_cpu_ns() noexcept {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000u +
+         static_cast<std::uint64_t>(t.tv_nsec);
 }
 
 void set_thread_name(const char* name) noexcept {

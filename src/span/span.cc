@@ -76,6 +76,7 @@ std::uint32_t take_objects(Span& span, Taken* out, std::uint32_t max) noexcept {
     if (taken < max) word_begin += 8;
   }
   span.hint = static_cast<std::uint16_t>(word_begin);
+  span.touched = true;
   span.used = static_cast<std::uint16_t>(span.used + taken);
   return taken;
 }
@@ -86,6 +87,7 @@ bool give_object(Span& span, std::uint8_t* state) noexcept {
   store_state(*state, before == kCachedZero ? kFreeZero : kFree);
   const auto index = static_cast<std::uint16_t>(state - span.states());
   if (index < span.hint) span.hint = index;
+  span.touched = true;
   --span.used;
   return true;
 }
@@ -103,6 +105,7 @@ std::uint64_t purgeable_units(const Span& span) noexcept {
 
 void mark_purged(Span& span, std::uint64_t units) noexcept {
   span.purged |= units;
+  span.was_purged = true;
   for (std::uint32_t i = 0; i < span.objects; ++i) {
     std::uint8_t& state = span.states()[i];
     if (load_state(state) == kFree && (units_of(span, i) & ~span.purged) == 0)

@@ -61,8 +61,9 @@ struct alignas(64) Span {
   std::uint16_t hint;   // no free object lies below it
   std::uint8_t bucket;  // which list of the central list links it
   bool moved;           // large: its pages came by os::move_pages
-  std::uint8_t unused[2];
-  Span* next;  // list links, null at the ends
+  bool touched;         // small: objects were taken or given since the last look
+  bool was_purged;      // small: it has had purged units that were not new
+  Span* next;           // list links, null at the ends
   Span* prev;
   std::uint64_t requested_bytes;  // large: what the program asked for; small: 0
   std::uint64_t purged;           // small: bit i = unit i holds no data (invariant 4)

@@ -185,6 +185,65 @@ TEST_P(CentralListTest, SparseSpansGiveBackWhatLiesBetweenObjects) {
   }
 }
 
+// Two sweeps: the first finds what was touched, the second what stayed as it was since.
+TEST_P(CentralListTest, ASweepGivesBackWhatNobodyTouches) {
+  const ClassIndex c = class_of(8192);
+  CentralList& list = (*lists)[0];
+  const auto taken = fetch(c, 0, kSizeClasses[c].objects * 3);
+  for (const Taken& t : taken) std::memset(t.object, 0x77, 8192);
+  // The first span keeps one object, the second none, the third all.
+  const std::uint32_t n = kSizeClasses[c].objects;
+  ASSERT_EQ(give(0, std::vector<Taken>(taken.begin() + 1, taken.begin() + 2 * n)), 2 * n - 1);
+  const auto sweep = [&] {
+    Bytes purged{};
+    list.begin_sweep();
+    while (list.sweep_next(*heap, CentralList::Sweep::kUntouched, purged)) {
+    }
+    return purged;
+  };
+  EXPECT_TRUE(list.wants_sweep());
+  EXPECT_EQ(sweep(), Bytes());
+  EXPECT_TRUE(list.wants_sweep());
+  const Bytes inside((n - 1) * std::uint64_t{8192});
+  const Bytes purged = sweep();
+  EXPECT_LE(purged, inside);
+  EXPECT_GE(purged, inside - std::min(GetParam(), inside));
+  EXPECT_FALSE(list.wants_sweep());
+  EXPECT_EQ(list.stats().spans, 2u);  // the empty one went as a whole
+  EXPECT_EQ(list.take_retaken(), Bytes());
+  const auto again = fetch(c, 0, n - 1);
+  EXPECT_EQ(list.take_retaken(), purged);
+  EXPECT_TRUE(list.wants_sweep());
+  EXPECT_TRUE(list.is_valid());
+}
+
+// A sweep that is interrupted by fetches, gives and the ends of spans neither misses nor repeats.
+TEST_P(CentralListTest, ASweepGoesOnWhileSpansComeAndGo) {
+  const ClassIndex c = class_of(1024);
+  CentralList& list = (*lists)[0];
+  Random random(3);
+  std::vector<Taken> live = fetch(c, 0, kSizeClasses[c].objects * 40);
+  Bytes purged{};
+  for (unsigned round = 0; round < 200; ++round) {
+    list.begin_sweep();
+    do {
+      if (random.one_in(2) && live.size() > 10) {
+        std::swap(random.pick(live), live.back());
+        ASSERT_EQ(give(0, {live.back()}), 1u);
+        live.pop_back();
+      } else if (random.one_in(3)) {
+        for (const Taken& t : fetch(c, 0, 2)) live.push_back(t);
+      }
+    } while (list.sweep_next(
+        *heap, random.one_in(8) ? CentralList::Sweep::kAll : CentralList::Sweep::kUntouched,
+        purged));
+    ASSERT_TRUE(list.is_valid());
+  }
+  if (GetParam() == 4_KiB) {
+    EXPECT_GT(purged, Bytes());
+  }
+}
+
 TEST_P(CentralListTest, ARefusedPurgeInsideASpanIsNotTakenForZero) {
   const ClassIndex c = class_of(8192);
   const auto taken = fetch(c, 0, 4);
@@ -194,7 +253,7 @@ TEST_P(CentralListTest, ARefusedPurgeInsideASpanIsNotTakenForZero) {
     store_state(*t.state, kCached);
   }
   ASSERT_EQ(give(0, {taken[0], taken[1]}), 2u);
-  fake_os::fail(fake_os::Call::kPurge, 1, 1000);
+  fake_os::fail(fake_os::Call::kPurgeBatch, 1, 1000);
   std::uint32_t spans = 10;
   EXPECT_EQ((*lists)[0].purge_sparse(spans), Bytes());
   for (const Taken& t : fetch(c, 0, 2)) EXPECT_EQ(load_state(*t.state), kCached);

@@ -160,5 +160,33 @@ TEST_F(LargeCacheTest, ThreadsShareIt) {
   expect_counts(0, 0);
 }
 
+TEST_F(LargeCacheTest, WhatNobodyTakesAges) {
+  Span& a = span(kMiB);
+  Span& b = span(kMiB);
+  bool clean = true;
+  EXPECT_EQ(cache->evict_aged(100, 10, clean), nullptr);
+  EXPECT_TRUE(clean);
+  EXPECT_EQ(cache->put(0, a), nullptr);
+  EXPECT_EQ(cache->put(1, b), nullptr);
+  EXPECT_EQ(cache->evict_aged(200, 10, clean), nullptr);
+  EXPECT_FALSE(clean);
+  // One that another took the place of is young.
+  EXPECT_EQ(cache->take(1, kMiB).fitting, &b);
+  Span& c = span(kMiB);
+  EXPECT_EQ(cache->put(1, c), nullptr);
+  clean = true;
+  EXPECT_EQ(cache->evict_aged(205, 10, clean), nullptr);
+  EXPECT_FALSE(clean);
+  clean = true;
+  EXPECT_EQ(cache->evict_aged(210, 10, clean), &a);
+  EXPECT_EQ(cache->evict_aged(210, 10, clean), nullptr);
+  EXPECT_FALSE(clean);
+  clean = true;
+  EXPECT_EQ(cache->evict_aged(215, 10, clean), &c);
+  EXPECT_EQ(cache->evict_aged(215, 10, clean), nullptr);
+  EXPECT_TRUE(clean);
+  expect_counts(0, 0);
+}
+
 }  // namespace
 }  // namespace ream

@@ -137,7 +137,7 @@ class PageHeapFailureTest : public PageHeapGrowthTest {
     for (unsigned i = 0; i < 40 && !HasFatalFailure(); ++i) {
       model.step();
       if (i % 4 == 0 && model.moves) model.move_one();
-      if (i % 8 == 0) fake_os::advance_clock(PurgePace::kPeriodNs);
+      if (i % 8 == 0) fake_os::advance_clock(PurgePace::kMinWindowNs);
     }
     if (!HasFatalFailure()) model.expect_valid();
     const bool reached = fake_os::calls(call) >= n;

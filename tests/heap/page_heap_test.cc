@@ -35,7 +35,7 @@ TEST_P(PageHeapTest, RandomSpansEqualTheModel) {
     PageHeapModel model(*heap, random);
     for (unsigned i = 0; i < 300 * kEffort; ++i) {
       model.step();
-      if (random.one_in(8)) fake_os::advance_clock(random.below(PurgePace::kPeriodNs));
+      if (random.one_in(8)) fake_os::advance_clock(random.below(PurgePace::kMinWindowNs));
       if (i % 40 == 0) model.expect_valid();
       if (HasFatalFailure()) return;
     }
