@@ -153,7 +153,7 @@ std::uint32_t CentralList::give(PageHeap& pages, const Taken* batch, std::uint32
     for (; given < count; ++given) {
       const Addr object(batch[given].object);
       Span* span = pages.map().span_for_first_page(object.n);
-      if (span->shard != first->shard) break;
+      if (span->shard != first->shard || span->size_class != first->size_class) break;
       freed_twice = !give_object(*span, batch[given].state);
       if (freed_twice) break;
       if (span->used == 0) {

@@ -16,10 +16,11 @@ namespace ream {
 void Heap::before_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
   // A handler of another library that forks itself: the locks stay held to the end of the outer
   // one.
-  if (caches_.lock().is_held_for_fork()) {
+  if (caches_.idle_lock().is_held_for_fork()) {
     ++inner_forks_;
     return;
   }
+  caches_.idle_lock().lock_for_fork();
   caches_.lock().lock_for_fork();
   sparse_.lock().lock_for_fork();
   forking_shards_ = caches_.shards();
@@ -58,6 +59,7 @@ void Heap::unlock_after_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
   }
   sparse_.lock().unlock_after_fork();
   caches_.lock().unlock_after_fork();
+  caches_.idle_lock().unlock_after_fork();
 }
 
 void Heap::take_over_from_parent() noexcept {

@@ -16,8 +16,7 @@ void* Heap::allocate_slow(ClassIndex c) noexcept {
     // Making a cache may allocate, and so fill the bin already.
     ThreadCache& cache = caches_.get();
     Bin& bin = cache.bins[c];
-    const bool empty = bin.top == bin.base;
-    if (!empty || (!cache.bypass && caches_.refill(*this, cache, c))) return pop_live(bin);
+    if (!is_dry(bin) || (!cache.bypass && caches_.refill(*this, cache, c))) return pop_live(bin);
     void* object = allocate_bypassing(c);
     if (object != nullptr || reclaimed) return object;
     reclaim();
@@ -66,7 +65,7 @@ void* Heap::allocate_zeroed(std::size_t bytes) noexcept {
   if (bytes > kMaxSmallBytes) return allocate_large(bytes, kMinAlignment, true);
   const ClassIndex c = class_of(bytes);
   Bin& bin = t_cache->bins[c];
-  const bool zero = bin.top != bin.base && load_state(*bin.top[-1].state) == kCachedZero;
+  const bool zero = !is_dry(bin) && load_state(*bin.top[-1].state) == kCachedZero;
   void* object = allocate_class(c);
   if (object != nullptr && !zero) std::memset(object, 0, bytes);
   return object;
@@ -92,6 +91,7 @@ void Heap::reclaim() noexcept {
 }
 
 Bytes Heap::trim() noexcept {
+  caches_.take_all(*this);
   reclaim();
   const Bytes inside = sparse_.all(*this);
   return inside + page_heap_.purge_all();
@@ -101,6 +101,7 @@ bool Heap::tidy(const WorkBudget& budget) noexcept {
   bool clean = true;
   const std::uint64_t now_ns = os::now_ns();
   const std::uint64_t age_ns = page_heap_.pace_window_ns() / PurgePace::kSlots * 3;
+  if (!caches_.take_idle(*this, budget)) clean = false;
   while (Span* span = large_cache_.evict_aged(now_ns, age_ns, clean)) page_heap_.free_span(*span);
   while (sparse_.due(page_heap_) && !budget.is_spent()) sparse_.step(*this);
   if (!sparse_.sweep(*this, budget)) clean = false;

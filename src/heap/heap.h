@@ -130,7 +130,7 @@ class Heap {
 
   [[nodiscard]] REAM_INLINE void* allocate_class(ClassIndex c) noexcept {
     Bin& bin = t_cache->bins[c];
-    if (bin.top == bin.base) [[unlikely]]
+    if (is_dry(bin)) [[unlikely]]
       return allocate_slow(c);
     return pop_live(bin);
   }

@@ -5,6 +5,8 @@
 
 namespace ream::rank {
 
+inline constexpr auto kIdleCaches =
+    static_cast<os::LockRank>(5);  // taking from other threads' caches
 inline constexpr auto kThreadCaches =
     static_cast<os::LockRank>(10);  // the registry of thread caches
 inline constexpr auto kSparsePurge = static_cast<os::LockRank>(15);

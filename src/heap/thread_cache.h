@@ -15,12 +15,19 @@
 // kMaxCacheBytes, is its budget; each time half a budget has passed through the central lists, the
 // whole cache is cut back to one.
 //
-// Thread safety: a cache belongs to its thread. `frees`, `top` and `base` are read by others for
-// statistics, which may be a moment old. After fork, the child adopts the caches of threads that
-// are gone (thread_caches.h).
+// Of a thread that sleeps the worker takes objects away, from the bottom of its bins, without its
+// help (idle_caches.cc): it moves `base` up. malloc therefore compares with <=, and leaves the last
+// object to nobody else.
+//
+// Thread safety: a cache belongs to its thread; what is not a pop or a push is done holding its
+// `lock` (and the worker holds it against the owner). `frees`, `top` and `base` are read by others
+// for statistics, which may be a moment old. After fork, the child adopts the caches of threads
+// that are gone (thread_caches.h).
 //
 // Invariants:
 //  1. base <= top <= limit in every bin; entries [base, top) are cached objects of the bin's class.
+//     Only while the worker tries to take objects that the owner pops at the same moment, base may
+//     lie above top.
 //  2. Class 0 (large) has base == top == limit == null: it always takes the slow path.
 //
 // Lifetime: made at a thread's first slow path, destroyed at its exit. Before and after, the thread
@@ -33,13 +40,14 @@
 
 #include "base/annotate.h"
 #include "base/config.h"
+#include "os/owner_lock.h"
 #include "span/span.h"
 
 namespace ream {
 
 struct Bin {
   Taken* top = nullptr;
-  Taken* base = nullptr;
+  Taken* base = nullptr;  // the array's begin, or above what the worker took
   Taken* limit = nullptr;
   std::uint64_t frees = 0;  // objects this thread freed, for statistics
 
@@ -68,6 +76,17 @@ struct ThreadCache {
   enum class Met : std::uint8_t { kNothing, kDry, kFull };
   std::array<Met, kClassCount> met{};
 
+  // Entries that each bin's array has room for; it ends at the bin's limit.
+  std::array<std::uint16_t, kClassCount> room{};
+  [[nodiscard]] Taken* array(ClassIndex c) const noexcept { return bins[c].limit - room[c]; }
+
+  os::OwnerLock lock{};
+  // The worker's: what it saw of the bins last, how often it has seen that, in which pass it was
+  // here.
+  std::uint64_t seen = 0;
+  std::uint32_t seen_times = 0;
+  std::uint32_t pass = 0;
+
   // Which central list of each class this thread uses.
   std::uint8_t shard = 0;
   // Objects bypass a cache without arrays: the thread has none yet, or has it no more.
@@ -95,6 +114,11 @@ struct ThreadCache {
 // Every change of top: an entry is written before it counts, also for the child of a fork.
 REAM_INLINE void set_top(Bin& bin, Taken* top) noexcept {
   __atomic_store_n(&bin.top, top, __ATOMIC_RELEASE);
+}
+
+// Whether a bin has no object to pop.
+REAM_INLINE bool is_dry(const Bin& bin) noexcept {
+  return bin.top <= __atomic_load_n(&bin.base, __ATOMIC_RELAXED);
 }
 
 // An object for the program, and one from it. REQUIRES: the bin is not empty; not full.

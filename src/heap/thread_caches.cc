@@ -67,7 +67,8 @@ ThreadCache& ThreadCaches::get() noexcept {
 // The array changes under the lock, which fork holds: a child finds the old one or the new.
 bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
   Bin& bin = cache.bins[c];
-  const std::uint32_t before = bin.capacity();
+  settle(cache, c);
+  const std::uint32_t before = cache.room[c];
   const std::uint32_t after = before == 0 ? ThreadCache::first_capacity(c)
                                           : std::min(ThreadCache::max_capacity(c), before * 2);
   if (after == before) return false;
@@ -84,6 +85,7 @@ bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
   bin.base = array;
   bin.top = array + size;
   bin.limit = array + after;
+  cache.room[c] = static_cast<std::uint16_t>(after);
   cache.capacity_bytes += added;
   return true;
 }
@@ -93,9 +95,10 @@ void ThreadCaches::drop_empty_arrays(ThreadCache& cache, ClassIndex but) noexcep
   for (std::size_t c = 1; c < kClassCount; ++c) {
     Bin& bin = cache.bins[c];
     if (c == but || bin.base == nullptr || bin.size() != 0) continue;
-    cache.capacity_bytes -= std::uint64_t{bin.capacity()} * kSizeClasses[c].object_bytes;
-    pool_.free(bin.base, bin.capacity() * sizeof(Taken));
+    cache.capacity_bytes -= std::uint64_t{cache.room[c]} * kSizeClasses[c].object_bytes;
+    pool_.free(cache.array(static_cast<ClassIndex>(c)), cache.room[c] * sizeof(Taken));
     bin.base = bin.top = bin.limit = nullptr;
+    cache.room[c] = 0;
     cache.met[c] = ThreadCache::Met::kNothing;
   }
 }
@@ -112,8 +115,22 @@ std::uint8_t ThreadCaches::choose_shard(Heap& heap, ThreadCache& cache, ClassInd
   return cache.shard;
 }
 
-bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
+// After the worker has taken objects from the bottom: the others move there.
+void ThreadCaches::settle(ThreadCache& cache, ClassIndex c) noexcept {
   Bin& bin = cache.bins[c];
+  Taken* const array = cache.array(c);
+  if (bin.base == array) return;
+  const std::uint32_t size = bin.size();
+  std::copy(bin.base, bin.top, array);
+  __atomic_store_n(&bin.base, array, __ATOMIC_RELAXED);
+  set_top(bin, array + size);
+}
+
+bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
+  const os::OwnerHold hold(cache.lock);
+  Bin& bin = cache.bins[c];
+  if (!is_dry(bin)) return true;  // the worker had claimed what it then left
+  settle(cache, c);
   if (__atomic_load_n(&orphans_, __ATOMIC_RELAXED) != 0) adopt_orphan(heap);
   if (heap.sparse().due(heap.page_heap()) &&
       (!heap.worker().urge() || heap.sparse().overdue(heap.page_heap()))) {
@@ -121,11 +138,11 @@ bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept
   }
   heap.worker().notify();
   const bool small =
-      bin.capacity() * kSizeClasses[c].object_bytes <= ThreadCache::kFreeGrowthBytes / 2;
+      cache.room[c] * kSizeClasses[c].object_bytes <= ThreadCache::kFreeGrowthBytes / 2;
   if (small || cache.met[c] == ThreadCache::Met::kFull) static_cast<void>(enlarge(cache, c));
-  if (bin.capacity() == 0) return false;
+  if (cache.room[c] == 0) return false;
   cache.met[c] = ThreadCache::Met::kDry;
-  const std::uint32_t want = std::max(bin.capacity() / 2, 1u);
+  const std::uint32_t want = std::max(cache.room[c] / 2u, 1u);
   const std::uint8_t shard = choose_shard(heap, cache, c);
   const std::uint32_t got =
       heap.central(c, shard).fetch(heap.page_heap(), c, shard, bin.base, want);
@@ -136,11 +153,14 @@ bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept
 }
 
 void ThreadCaches::overflow(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
+  const os::OwnerHold hold(cache.lock);
   Bin& bin = cache.bins[c];
-  const bool grows = bin.capacity() == 0 || cache.met[c] == ThreadCache::Met::kDry;
+  settle(cache, c);
+  if (bin.top != bin.limit) return;
+  const bool grows = cache.room[c] == 0 || cache.met[c] == ThreadCache::Met::kDry;
   cache.met[c] = ThreadCache::Met::kFull;
   if (grows && enlarge(cache, c)) return;
-  if (bin.capacity() == 0) return;
+  if (cache.room[c] == 0) return;
   heap.worker().notify();
   const std::uint32_t count = std::max(bin.size() / 2, 1u);
   give_bottom(heap, bin, count);
@@ -191,14 +211,17 @@ void ThreadCaches::trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t mov
 }
 
 void ThreadCaches::empty(Heap& heap, ThreadCache& cache) noexcept {
+  const os::OwnerHold hold(cache.lock);
   for (std::size_t c = 1; c < kClassCount; ++c) {
     Bin& bin = cache.bins[c];
     if (bin.size() > 0) give_bottom(heap, bin, bin.size());
   }
 }
 
+// The owner's lock is held until the cache is gone, so that the worker leaves it alone.
 void ThreadCaches::destroy(Heap& heap, ThreadCache& cache) noexcept {
   empty(heap, cache);
+  cache.lock.enter();
   os::MutexLock hold(lock_);
   if (cache.prev != nullptr)
     cache.prev->next = cache.next;
@@ -209,7 +232,8 @@ void ThreadCaches::destroy(Heap& heap, ThreadCache& cache) noexcept {
   for (std::size_t c = 1; c < kClassCount; ++c) {
     Bin& bin = cache.bins[c];
     __atomic_fetch_add(&ended_frees_[c], bin.frees, __ATOMIC_RELAXED);
-    if (bin.base != nullptr) pool_.free(bin.base, bin.capacity() * sizeof(Taken));
+    if (bin.base != nullptr)
+      pool_.free(cache.array(static_cast<ClassIndex>(c)), cache.room[c] * sizeof(Taken));
   }
   pool_.free(&cache, sizeof(ThreadCache));
 }
@@ -287,9 +311,12 @@ void ThreadCaches::adopt_orphan(Heap& heap) noexcept {
       return;
     }
     orphan->forks = forks_;  // this thread's now
+    orphan->lock.reinitialize();
+    orphan->lock.enter();
     __atomic_store_n(&orphans_, orphans_ - 1, __ATOMIC_RELAXED);
   }
   for (Bin& bin : orphan->bins) repair(heap.page_heap().map(), bin);
+  orphan->lock.leave();
   destroy(heap, *orphan);
 }
 

@@ -11,6 +11,7 @@
 #include "base/root_access.h"
 #include "heap/lock_ranks.h"
 #include "heap/thread_cache.h"
+#include "heap/work_budget.h"
 #include "os/mutex.h"
 #include "span/meta_pool.h"
 #include "span/page_map.h"
@@ -33,6 +34,14 @@ class ThreadCaches {
 
   // Gives all objects back to the central lists.
   void empty(Heap& heap, ThreadCache& cache) noexcept;
+
+  // Takes objects from threads that have used their caches for nothing in a while, and gives them
+  // to the central lists, until the budget is spent. False if there was more, or a later call may
+  // find some. Where the system has no barrier_everywhere() it takes nothing.
+  [[nodiscard]] bool take_idle(Heap& heap, const WorkBudget& budget) noexcept
+      REAM_EXCLUDES(idle_lock_, lock_);
+  // The same of all other threads, whatever they do.
+  void take_all(Heap& heap) noexcept REAM_EXCLUDES(idle_lock_, lock_);
 
   // Moves a thread to another shard when the central list it uses is busy.
   [[nodiscard]] std::uint8_t choose_shard(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept;
@@ -58,6 +67,10 @@ class ThreadCaches {
   // over a cache at a time as slow paths run, so that a child that only calls exec does not pay.
   void orphan_others() noexcept REAM_EXCLUDES(lock_);
 
+  // Held by who takes objects from other threads' caches.
+  [[nodiscard]] os::Mutex& idle_lock() noexcept REAM_TSA(lock_returned(idle_lock_)) {
+    return idle_lock_;
+  }
   [[nodiscard]] os::Mutex& lock() noexcept REAM_TSA(lock_returned(lock_)) { return lock_; }
   [[nodiscard]] unsigned shards() const noexcept {
     return __atomic_load_n(&shards_, __ATOMIC_RELAXED);
@@ -76,6 +89,19 @@ class ThreadCaches {
   void destroy(Heap& heap, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
   static void repair(const PageMap& map, Bin& bin) noexcept;
   void adopt_orphan(Heap& heap) noexcept REAM_EXCLUDES(lock_);
+
+  // Objects on their way from an idle cache.
+  static constexpr std::uint32_t kTakenAtOnce = 512;
+  using Batch = std::array<Taken, kTakenAtOnce>;
+  bool take(Heap& heap, const WorkBudget& budget, std::uint32_t times) noexcept
+      REAM_EXCLUDES(idle_lock_, lock_);
+  [[nodiscard]] ThreadCache* hold_next(std::uint32_t times, bool& clean) noexcept
+      REAM_REQUIRES(idle_lock_) REAM_EXCLUDES(lock_);
+  [[nodiscard]] static std::uint32_t take_from(ThreadCache& cache, Batch& batch) noexcept;
+  static void settle(ThreadCache& cache, ClassIndex c) noexcept;
+
+  os::Mutex idle_lock_{rank::kIdleCaches};
+  std::uint32_t pass_ REAM_GUARDED_BY(idle_lock_) = 0;
 
   os::Mutex lock_{rank::kThreadCaches};
   ThreadCache* first_ REAM_GUARDED_BY(lock_) = nullptr;

@@ -5,6 +5,7 @@
 //
 //   memory.h   pages of address space and their states, purge, huge pages, holes
 //   mutex.h    the one lock, with ranks; futex
+//   owner_lock.h  a lock that costs its owner two plain accesses
 //   thread.h   thread identity, exit hooks, CPUs, the background worker's thread, fork hooks
 //   clock.h    a monotonic clock
 //   cgroup.h   memory limits of the control group

@@ -35,6 +35,13 @@ namespace ream::os {
 // The CPU that the thread ran on a moment ago; 0 where it is not known.
 [[nodiscard]] unsigned current_cpu() noexcept;
 
+// A full memory barrier on every CPU that runs a thread of this process, and on those that will:
+// what any thread did before it is visible to the caller afterwards, and what the caller did before
+// it to what they do afterwards. A system call of microseconds (membarrier, Linux 4.14); the first
+// one in a process of several threads takes milliseconds. False where the kernel has none: then
+// nothing is promised.
+[[nodiscard]] bool barrier_everywhere() noexcept;
+
 // ---- thread exit (thread_linux.cc)
 
 using ThreadExit = void (*)(void*) noexcept;

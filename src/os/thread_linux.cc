@@ -71,6 +71,19 @@ unsigned current_cpu() noexcept {
   return cpu < 0 ? 0 : static_cast<unsigned>(cpu);
 }
 
+// Registered once for a process's memory; a second registration costs little. The child of a fork
+// has its parent's, exec drops it.
+bool barrier_everywhere() noexcept {
+  const ErrnoKeeper keep;
+  constexpr int kPrivateExpedited = 1 << 3;
+  constexpr int kRegisterPrivateExpedited = 1 << 4;
+  const auto membarrier = [](int command) noexcept {
+    return ::syscall(SYS_membarrier, command, 0, 0) == 0;
+  };
+  return membarrier(kPrivateExpedited) ||
+         (membarrier(kRegisterPrivateExpedited) && membarrier(kPrivateExpedited));
+}
+
 bool on_thread_exit(ThreadExit fn, void* arg) noexcept {
   const ErrnoKeeper keep;
   pthread_key_t key;

@@ -1,0 +1,119 @@
+// How the worker takes objects out of the caches of threads that sleep, without their help and
+// without a lock on their way.
+//
+//   bin:   array -> (taken) ... base' -> [the last object] top -> (free slots) ... limit
+//
+// The worker holds the cache's lock, so the owner does nothing but pop and push, at the other end.
+// It claims [base, base') by moving base up, then has every CPU pass a barrier. What the owner pops
+// from then on it compares with base'. One pop may have compared before, with the old base: it
+// takes the top object. So the claim is good if top, read after the barrier, leaves at least one
+// object above base'; else the worker puts base back, and an owner that found the bin dry meanwhile
+// waits for the lock.
+//
+// This is the protocol of Cilk-5 for stealing from the bottom of a deque (Frigo, Leiserson,
+// Randall, PLDI 1998), with the owner's fence replaced by the thief's barrier on all CPUs.
+#include <algorithm>
+
+#include "heap/heap.h"
+
+namespace ream {
+namespace {
+
+constexpr std::uint32_t kIdlePasses = 2;  // without any change before a cache counts as idle
+
+// Changes whenever the owner has popped or pushed (but for a pair of a bin between two looks).
+std::uint64_t activity(const ThreadCache& cache) noexcept {
+  std::uint64_t sum = 0;
+  for (const Bin& bin : cache.bins) {
+    sum += __atomic_load_n(&bin.frees, __ATOMIC_RELAXED) +
+           Addr(__atomic_load_n(&bin.top, __ATOMIC_RELAXED)).n;
+  }
+  return sum;
+}
+
+// Objects of a bin beyond the last.
+std::uint32_t spare(const Bin& bin) noexcept {
+  const Taken* const base = __atomic_load_n(&bin.base, __ATOMIC_RELAXED);
+  const Taken* const top = __atomic_load_n(&bin.top, __ATOMIC_RELAXED);
+  return top > base + 1 ? static_cast<std::uint32_t>(top - base) - 1 : 0;
+}
+
+bool has_spare(const ThreadCache& cache) noexcept {
+  return std::any_of(cache.bins.begin(), cache.bins.end(),
+                     [](const Bin& bin) noexcept { return spare(bin) > 0; });
+}
+
+}  // namespace
+
+// Takes as many objects as the batch holds. REQUIRES: the worker holds the cache's lock.
+std::uint32_t ThreadCaches::take_from(ThreadCache& cache, Batch& batch) noexcept {
+  std::array<Taken*, kClassCount> before;  // base of each bin
+  std::uint32_t claimed = 0;
+  for (std::size_t c = 0; c < kClassCount; ++c) {
+    Bin& bin = cache.bins[c];
+    before[c] = bin.base;
+    const std::uint32_t count = std::min(spare(bin), kTakenAtOnce - claimed);
+    if (count > 0) __atomic_store_n(&bin.base, bin.base + count, __ATOMIC_RELAXED);
+    claimed += count;
+  }
+  const bool barrier = os::barrier_everywhere();
+  std::uint32_t taken = 0;
+  for (std::size_t c = 0; c < kClassCount; ++c) {
+    Bin& bin = cache.bins[c];
+    if (bin.base == before[c]) continue;
+    const Taken* const top = __atomic_load_n(&bin.top, __ATOMIC_ACQUIRE);
+    if (!barrier || top <= bin.base) {
+      __atomic_store_n(&bin.base, before[c], __ATOMIC_RELAXED);
+      continue;
+    }
+    for (const Taken* t = before[c]; t != bin.base; ++t) batch[taken++] = *t;
+  }
+  return taken;
+}
+
+// The next cache of this pass that is idle and has objects to spare, its lock held; null when there
+// is none. While the registry's lock is held no cache can go away; afterwards, not this one.
+ThreadCache* ThreadCaches::hold_next(std::uint32_t times, bool& clean) noexcept {
+  os::MutexLock hold(lock_);
+  for (ThreadCache* cache = first_; cache != nullptr; cache = cache->next) {
+    if (cache == t_cache || cache->forks != forks_ || cache->pass == pass_) continue;
+    const std::uint64_t now = activity(*cache);
+    cache->seen_times = now == cache->seen ? cache->seen_times + 1 : 0;
+    cache->seen = now;
+    if (has_spare(*cache)) {
+      if (cache->seen_times >= times) {
+        cache->lock.want();
+        if (os::barrier_everywhere() && cache->lock.is_free()) return cache;
+        cache->lock.end();
+      }
+      clean = false;
+    }
+    cache->pass = pass_;
+  }
+  return nullptr;
+}
+
+bool ThreadCaches::take(Heap& heap, const WorkBudget& budget, std::uint32_t times) noexcept {
+  os::MutexLock hold(idle_lock_);
+  ++pass_;
+  bool clean = true;
+  while (ThreadCache* cache = hold_next(times, clean)) {
+    Batch batch;
+    const std::uint32_t count = take_from(*cache, batch);
+    if (count < kTakenAtOnce) cache->pass = pass_;  // that was all
+    cache->lock.end();
+    for (std::uint32_t given = 0; given < count;) given += heap.give(&batch[given], count - given);
+    if (budget.is_spent()) return false;
+  }
+  return clean;
+}
+
+bool ThreadCaches::take_idle(Heap& heap, const WorkBudget& budget) noexcept {
+  return take(heap, budget, kIdlePasses);
+}
+
+void ThreadCaches::take_all(Heap& heap) noexcept {
+  static_cast<void>(take(heap, WorkBudget(WorkBudget::kUnlimited), 0));
+}
+
+}  // namespace ream
