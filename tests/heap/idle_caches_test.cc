@@ -107,9 +107,10 @@ TEST_F(IdleCachesTest, NoObjectIsHandedOutTwice) {
       std::vector<std::uint64_t*> live;
       std::uint64_t mark = std::uint64_t{t} << 56;
       for (std::uint64_t i = 0; !stop.load(std::memory_order_relaxed); ++i) {
-        const bool grow = live.size() < 40 && (live.empty() || random.one_in(2));
+        // In bursts, so that a bin is popped empty while some of it is being claimed.
+        const bool grow = live.empty() || (live.size() < 60 && i / 50 % 2 == 0);
         if (grow) {
-          auto* p = static_cast<std::uint64_t*>(g_heap.allocate(8 + random.below(400)));
+          auto* p = static_cast<std::uint64_t*>(g_heap.allocate(8 + random.below(40)));
           *p = ++mark;
           live.push_back(p);
           continue;
