@@ -1,7 +1,9 @@
 // How much resident memory the heap may keep: what the program needed of late. So a program that
 // needs its memory again and again keeps it, and one that shrank, or went idle, gives it back.
 //
-//   allowed = the highest use of the last window, in slots of a fifth of it
+//   allowed = the highest use of the last window, in slots of a fifth of it; and a sixteenth more
+//   while
+//             the use changes, for free pages that fit no request
 //
 //   use   |      ____                      the window follows at some distance
 //         |  ___|    |_______        _____
@@ -44,7 +46,8 @@ class PurgePace {
 
   // The resident memory that free pages and pages in use may take together.
   [[nodiscard]] Bytes allowed() const noexcept {
-    return *std::max_element(peaks_.begin(), peaks_.end());
+    const auto [least, most] = std::minmax_element(peaks_.begin(), peaks_.end());
+    return *least == last_ && *most == last_ ? last_ : Bytes(most->n + most->n / 8);
   }
 
   // Memory went back to the OS, or was taken from what is there already given back or new.
