@@ -96,6 +96,11 @@ class PageHeap {
   // more, or time alone may make more of what is free exceed it.
   [[nodiscard]] bool give_back_excess(const WorkBudget& budget) noexcept REAM_EXCLUDES(lock_);
 
+  // What the worker has freed, since it was unused for long, does not count as needed of late:
+  // pages that were in use before it began, and are not any more.
+  [[nodiscard]] Bytes in_use() noexcept REAM_EXCLUDES(lock_);
+  void discount_since(Bytes in_use_before) noexcept REAM_EXCLUDES(lock_);
+
   // Memory inside spans was given back, or taken into use again: the pace learns from it.
   void count_inside(Bytes given, Bytes taken) noexcept REAM_EXCLUDES(lock_);
   // The time over which the pace remembers.

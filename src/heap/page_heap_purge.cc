@@ -100,6 +100,17 @@ bool PageHeap::give_back_excess(const WorkBudget& budget) noexcept {
   }
 }
 
+Bytes PageHeap::in_use() noexcept {
+  os::MutexLock hold(lock_);
+  return bytes_of(in_use_);
+}
+
+void PageHeap::discount_since(Bytes in_use_before) noexcept {
+  os::MutexLock hold(lock_);
+  const Bytes now = bytes_of(in_use_);
+  if (now < in_use_before) pace_.discount(in_use_before - now);
+}
+
 void PageHeap::count_inside(Bytes given, Bytes taken) noexcept {
   os::MutexLock hold(lock_);
   pace_.count_given(given);

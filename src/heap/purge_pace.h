@@ -50,6 +50,11 @@ class PurgePace {
     return *least == last_ && *most == last_ ? last_ : Bytes(most->n + most->n / 8);
   }
 
+  // So much of what counted as used was not: it lay unused in caches, long enough to be sure.
+  void discount(Bytes bytes) noexcept {
+    for (Bytes& peak : peaks_) peak = std::max(last_, peak - std::min(peak, bytes));
+  }
+
   // Memory went back to the OS, or was taken from what is there already given back or new.
   void count_given(Bytes bytes) noexcept { given_ += bytes; }
   void count_taken(Bytes bytes) noexcept {
