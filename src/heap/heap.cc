@@ -121,6 +121,7 @@ ClassStats Heap::class_stats(ClassIndex c) noexcept {
     sum.spans += shard.spans;
     sum.span_bytes += shard.span_pages * kPageBytes;
     taken += shard.taken;
+    sum.purged += shard.purged;
     objects += shard.objects;
   }
   const ThreadCaches::BinTotals bins = caches_.totals(c);
@@ -145,6 +146,7 @@ HeapStats Heap::stats() noexcept {
     sum.live_objects += k.live;
     sum.nmalloc += k.nmalloc;
     sum.nfree += k.nfree;
+    sum.inside_purged += k.purged;
   }
   sum.cached += large.bytes;
   sum.large_live = pages.large_live - std::min(large.bytes, pages.large_live);
@@ -155,6 +157,7 @@ HeapStats Heap::stats() noexcept {
   sum.scavenged = pages.scavenged;
   sum.grown = pages.grown;
   sum.metadata = pages.metadata + caches_.metadata_bytes();
+  sum.metadata_touched = pages.metadata_touched + caches_.touched_bytes();
   sum.large_objects = pages.large_objects - std::min(large.spans, pages.large_objects);
   sum.live_objects += sum.large_objects;
   sum.nmalloc += pages.large_mallocs + large.hits;

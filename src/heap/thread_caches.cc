@@ -271,6 +271,11 @@ Bytes ThreadCaches::metadata_bytes() noexcept {
   return pool_.mapped_bytes();
 }
 
+Bytes ThreadCaches::touched_bytes() noexcept {
+  os::MutexLock hold(lock_);
+  return pool_.touched_bytes();
+}
+
 void ThreadCaches::orphan_others() noexcept {
   os::MutexLock hold(lock_);
   ++forks_;
