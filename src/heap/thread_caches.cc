@@ -256,7 +256,7 @@ ThreadCaches::BinTotals ThreadCaches::totals(ClassIndex c) noexcept {
     // The two may come from before and after a change of the array: then the bin counts as empty.
     if (top >= base && top - base <= ThreadCache::kMaxBinObjects)
       sum.cached += static_cast<std::uint64_t>(top - base);
-    sum.frees += __atomic_load_n(&bin.frees, __ATOMIC_RELAXED);
+    sum.frees += load_frees(bin);
   }
   return sum;
 }

@@ -13,6 +13,7 @@
 #include "heap/heap.h"
 #include "os/child.h"
 #include "os/process.h"
+#include "os/sanitized.h"
 #include "support/random.h"
 
 namespace ream {
@@ -110,6 +111,7 @@ Bytes resident() { return os::resident_set(); }
 
 // Every resident page is accounted for: what the heap says of itself agrees with the kernel.
 TEST(WorkerTest, TheAccountAgreesWithTheKernel) {
+  if (os::kSanitized) GTEST_SKIP() << "a sanitizer's own memory counts as well";
   static_cast<void>(g_heap.trim());
   ASSERT_TRUE(falls_asleep());
   constexpr std::size_t kSizes[] = {24, 200, 1000, 3000, 9000, 40'000, 900'000};
@@ -141,6 +143,7 @@ TEST(WorkerTest, TheAccountAgreesWithTheKernel) {
 }
 
 TEST(WorkerTest, AChildOfForkGetsItsOwn) {
+  if (os::kSanitized) GTEST_SKIP() << "sanitizers allow no threads in a child";
   auto objects = filled(1000, 32_MiB);
   ASSERT_TRUE(g_heap.worker().is_running());
   const int result = os::exit_of_child([&] {
