@@ -63,9 +63,9 @@ using ThreadExit = void (*)(void*) noexcept;
 // any thread alive then, nor in the child of a fork for threads that are gone.
 [[nodiscard]] bool on_thread_exit(ThreadExit fn, void* arg) noexcept;
 
-// Starts a detached thread with a small stack (64 KiB where the program's TLS allows) and all
-// signals blocked, so that no handler of the program ever runs on it. libc allocates for it: malloc
-// must work and no lock that malloc takes may be held. False when there are no resources.
+// Starts a detached thread with a small stack (64 KiB beside the program's TLS) and all signals
+// blocked, so that no handler of the program ever runs on it. libc allocates for it: malloc must
+// work and no lock that malloc takes may be held. False when there are no resources.
 [[nodiscard]] bool start_thread(void (*fn)(void*) noexcept, void* arg) noexcept;
 
 // CPU time that this thread has used. A system call.

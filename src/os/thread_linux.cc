@@ -1,6 +1,7 @@
 // Threads on Linux with pthreads.
 #include "os/thread.h"
 
+#include <link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,8 +14,10 @@
 #include <bit>
 #include <cstddef>
 
+#include "base/bits.h"
 #include "base/check.h"
 #include "os/errno_keeper.h"
+#include "os/memory.h"
 #include "os/mutex.h"
 
 namespace ream::os {
@@ -42,6 +45,21 @@ bool exit_key(ThreadExit fn, pthread_key_t* key) noexcept {
   }
   *key = stored - 1;
   return true;
+}
+
+// What the thread_local variables of the program and its libraries take in each thread, and more
+// where libraries came by dlopen.
+std::size_t thread_local_bytes() noexcept {
+  std::size_t sum = 0;
+  const auto add = [](dl_phdr_info* object, std::size_t, void* sum_of) noexcept -> int {
+    for (unsigned i = 0; i < object->dlpi_phnum; ++i) {
+      const auto& part = object->dlpi_phdr[i];
+      if (part.p_type == PT_TLS) *static_cast<std::size_t*>(sum_of) += part.p_memsz + part.p_align;
+    }
+    return 0;
+  };
+  static_cast<void>(::dl_iterate_phdr(add, &sum));
+  return sum;
 }
 
 struct ThreadStart {
@@ -112,9 +130,12 @@ bool start_thread(void (*fn)(void*) noexcept, void* arg) noexcept {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   bool started = false;
-  // libc puts the program's static TLS on the stack and refuses one that is too small for it.
-  for (std::size_t stack_bytes = std::size_t{64} << 10;
-       !started && stack_bytes <= std::size_t{8} << 20; stack_bytes *= 4) {
+  // libc puts the program's static TLS on the stack. It refuses a stack that is too small for it,
+  // but not one that is too small for anything else.
+  const std::size_t tls_bytes = thread_local_bytes();
+  for (std::size_t own_bytes = std::size_t{64} << 10; !started && own_bytes <= std::size_t{8} << 20;
+       own_bytes *= 4) {
+    const std::size_t stack_bytes = round_up(own_bytes + tls_bytes, os_page_size().n);
     pthread_t thread;
     started = ::pthread_attr_setstacksize(&attributes, stack_bytes) == 0 &&
               ::pthread_create(&thread, &attributes, enter, &start) == 0;

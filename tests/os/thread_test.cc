@@ -192,5 +192,23 @@ TEST(StartThreadTest, RunsWithSignalsBlockedAndLeavesOursAlone) {
   EXPECT_EQ(::sigismember(&before, SIGTERM), ::sigismember(&after, SIGTERM));
 }
 
+// libc takes these from each thread's stack: of 64 KiB they would leave too little for the rest.
+thread_local volatile char t_large[52 << 10];
+
+void uses_its_stack(void* done) noexcept {
+  volatile char frame[32 << 10];
+  for (std::size_t i = 0; i < sizeof frame; i += 256) frame[i] = t_large[i];
+  auto* word = static_cast<std::atomic<std::uint32_t>*>(done);
+  word->store(1u + static_cast<unsigned char>(frame[0]), std::memory_order_release);
+  futex_wake(word, 1);
+}
+
+TEST(StartThreadTest, LargeThreadLocalsLeaveRoomOnTheStack) {
+  static std::atomic<std::uint32_t> done{0};
+  ASSERT_TRUE(start_thread(uses_its_stack, &done));
+  while (done.load(std::memory_order_acquire) == 0) futex_wait(&done, 0);
+  EXPECT_EQ(done.load(), 1u);
+}
+
 }  // namespace
 }  // namespace ream::os
