@@ -242,6 +242,7 @@ void ThreadCaches::end_this_thread(Heap& heap) noexcept {
   if (!has_own_cache()) return;
   ThreadCache* cache = t_cache;
   t_cache = &g_bypass;
+  if (cache->owner_thread == os::process_id()) heap.worker().main_thread_ends();
   destroy(heap, *cache);
 }
 

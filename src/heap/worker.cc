@@ -51,7 +51,9 @@ void Worker::run(void* worker) noexcept {
     const std::uint64_t begin_cpu_ns = os::thread_cpu_ns();
     const bool clean = g_heap.tidy(WorkBudget(may_spend_ns));
     const std::uint64_t spent_ns = os::thread_cpu_ns() - begin_cpu_ns;
-    self.rest(clean);
+    self.rest(clean && !self.main_ended_.load(std::memory_order_relaxed));
+    if (self.main_ended_.load(std::memory_order_relaxed) && os::is_last_thread())
+      return os::exit_after_last_thread();
     const std::uint64_t now_ns = os::now_ns();
     may_spend_ns -= std::min(may_spend_ns, spent_ns);
     may_spend_ns = std::min(may_spend_ns + (now_ns - before_ns) / kShare, kMostBurstNs);
@@ -72,11 +74,17 @@ void Worker::rest(bool clean) noexcept {
   state_.store(kWorking);
 }
 
+void Worker::main_thread_ends() noexcept {
+  main_ended_.store(true, std::memory_order_relaxed);
+  static_cast<void>(urge());
+}
+
 void Worker::after_fork_in_child() noexcept {
   if (state_.load(std::memory_order_relaxed) != kRefused)
     state_.store(kAbsent, std::memory_order_relaxed);
   dirty_.store(false, std::memory_order_relaxed);
   urged_.store(false, std::memory_order_relaxed);
+  main_ended_.store(false, std::memory_order_relaxed);
 }
 
 }  // namespace ream

@@ -12,6 +12,10 @@
 // when the heap is clean it sleeps until a slow path notifies it. It spends at most a hundredth of
 // the time on the work, save up to kMostBurstNs that it has not used before.
 //
+// The worker must not keep a process alive: libc ends one after the last of its threads. Where the
+// main thread has ended before others (pthread_exit), the worker looks at each tick whether it is
+// the last, and if so ends the process.
+//
 // A small heap has none. Where there is none (also: no resources for a thread, or REAM_WORKER=off)
 // the same work is done in slices, on slow paths that free or grow.
 //
@@ -62,6 +66,9 @@ class Worker {
     return state_.load(std::memory_order_relaxed) == kAsleep;
   }
 
+  // The main thread ends, which does not end the process.
+  REAM_COLD void main_thread_ends() noexcept;
+
   void after_fork_in_child() noexcept;
 
  private:
@@ -78,6 +85,7 @@ class Worker {
   std::atomic<std::uint32_t> state_{kAbsent};
   std::atomic<bool> dirty_{false};  // something changed since the last pass began
   std::atomic<bool> urged_{false};
+  std::atomic<bool> main_ended_{false};
 };
 
 }  // namespace ream

@@ -14,7 +14,7 @@ def read_options(doc):
     return parser.parse_args()
 
 
-def run(options, arguments, env=None, address_space=None):
+def run(options, arguments, env=None, address_space=None, timeout=600):
     """Runs the program with a bare environment, under RLIMIT_AS if given; returns the result."""
     def limit():
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -22,7 +22,7 @@ def run(options, arguments, env=None, address_space=None):
             resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
     # The limit is set between fork and exec, so the child has it from its first instruction on.
     return subprocess.run(
-        [options.program, *arguments], capture_output=True, timeout=600, check=False,
+        [options.program, *arguments], capture_output=True, timeout=timeout, check=False,
         preexec_fn=limit,
         env={"PATH": os.environ["PATH"], "LD_PRELOAD": options.lib, **(env or {})})
 

@@ -5,6 +5,8 @@
 //   modest exhaust_small  the same with blocks of 1000 bytes
 //   modest data_limit     lowers RLIMIT_DATA while it runs, then as exhaust
 //   modest new            operator new until bad_alloc, then again after freeing
+//   modest main_ends      ends the main thread; prints "ok" at exit, after the last of the others
+#include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -133,6 +135,17 @@ int exhaust_new() {
   return finish();
 }
 
+// With a heap that is large enough for a worker. The last thread gives the main thread time to end.
+int main_ends() {
+  std::atexit([] { std::puts("ok"); });
+  std::thread([] {
+    std::vector<std::vector<char>> blocks;
+    for (int i = 0; i < 64; ++i) blocks.emplace_back(kMegabyte, 'x');
+    ::usleep(200'000);
+  }).detach();
+  pthread_exit(nullptr);
+}
+
 int data_limit() {
   work();
   const rlimit limit{300 * kMegabyte, 300 * kMegabyte};
@@ -148,6 +161,7 @@ int main(int argc, char** argv) {
   if (mode == "exhaust") return exhaust(kMegabyte);
   if (mode == "exhaust_small") return exhaust(1000);
   if (mode == "data_limit") return data_limit();
+  if (mode == "main_ends") return main_ends();
   if (mode == "new") return exhaust_new();
   return 2;
 }
