@@ -82,8 +82,10 @@ ThreadCache* ThreadCaches::hold_next(std::uint32_t times, bool& clean) noexcept 
     if (has_spare(*cache)) {
       if (cache->seen_times >= times) {
         cache->lock.want();
-        if (os::barrier_everywhere() && cache->lock.is_free()) return cache;
+        const bool barrier = os::barrier_everywhere();
+        if (barrier && cache->lock.is_free()) return cache;
         cache->lock.end();
+        if (!barrier) return nullptr;  // nor will a later call take anything
       }
       clean = false;
     }

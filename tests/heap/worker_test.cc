@@ -3,10 +3,17 @@
 #include "heap/worker.h"
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <thread>
 #include <vector>
 
@@ -157,6 +164,31 @@ TEST(WorkerTest, AChildOfForkGetsItsOwn) {
   });
   EXPECT_EQ(result, 0);
   free_all(objects);
+}
+
+// From now on the system call is refused, as by a kernel that does not have it.
+bool refuse(unsigned system_call) {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, system_call, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{static_cast<unsigned short>(std::size(program)), program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST(WorkerTest, SleepsWhereCachesOfOthersCannotBeTakenFrom) {
+  const int result = os::exit_of_child([] {
+    if (!refuse(SYS_membarrier)) return 77;
+    auto objects = filled(1000, 32_MiB);
+    free_all(objects);
+    if (!g_heap.worker().is_running()) return 1;
+    return falls_asleep() ? 0 : 2;
+  });
+  if (result == 77) GTEST_SKIP();
+  EXPECT_EQ(result, 0);
 }
 
 }  // namespace
