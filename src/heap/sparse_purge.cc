@@ -20,6 +20,13 @@ CentralList& list_of(Heap& heap, std::uint32_t number) noexcept {
   return heap.central(static_cast<ClassIndex>(number % kClasses), number / kClasses);
 }
 
+bool any_wants_sweep(Heap& heap) noexcept {
+  for (std::uint32_t number = 0; number < list_count(heap); ++number) {
+    if (list_of(heap, number).wants_sweep()) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 void SparsePurge::step(Heap& heap) noexcept {
@@ -43,7 +50,7 @@ bool SparsePurge::sweep(Heap& heap, const WorkBudget& budget) noexcept {
   const std::uint64_t between_ns = heap.page_heap().pace_window_ns() / PurgePace::kSlots * 2;
   os::MutexLock hold(lock_);
   if (swept_list_ == 0 && !in_list_) {
-    if (now_ns - sweep_begin_ns_ < between_ns) return clean_;
+    if (now_ns - sweep_begin_ns_ < between_ns) return clean_ && !any_wants_sweep(heap);
     sweep_begin_ns_ = now_ns;
     clean_ = true;
   }

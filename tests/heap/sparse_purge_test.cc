@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "heap/heap.h"
@@ -73,6 +75,22 @@ TEST(SparsePurgeTest, IsDueByGrowthAlone) {
   EXPECT_FALSE(g_heap.sparse().due(g_heap.page_heap()));
   for (unsigned i = 0; i < 100'000; ++i) g_heap.free(g_heap.allocate(100));
   EXPECT_FALSE(g_heap.sparse().due(g_heap.page_heap()));
+}
+
+// Else the worker would sleep, and leave what changed after a sweep to whoever wakes it next.
+TEST(SparsePurgeTest, WhatChangesSoonAfterASweepIsLeftForTheNext) {
+  static_cast<void>(g_heap.trim());
+  auto sparse = filled(1024, 8 << 10);
+  const auto sweeps_clean = [] {
+    return g_heap.sparse().sweep(g_heap, WorkBudget(WorkBudget::kUnlimited));
+  };
+  for (unsigned tries = 0; tries < 100 && !sweeps_clean(); ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  ASSERT_TRUE(sweeps_clean());
+  thin_out(sparse, 16);
+  EXPECT_FALSE(sweeps_clean());
+  free_all(sparse);
 }
 
 }  // namespace
