@@ -120,9 +120,9 @@ class alignas(kCacheLineBytes) CentralList {
   std::uint64_t taken_ REAM_GUARDED_BY(lock_) = 0;
   std::uint64_t capacity_ REAM_GUARDED_BY(lock_) = 0;
   std::uint64_t pages_ REAM_GUARDED_BY(lock_) = 0;
-  // The sweep: the span that comes next, and its bucket; null and kBuckets when it has ended.
+  // The sweep: the span that comes next, and its bucket.
   Span* next_swept_ REAM_GUARDED_BY(lock_) = nullptr;
-  unsigned swept_bucket_ REAM_GUARDED_BY(lock_) = kBuckets;
+  unsigned swept_bucket_ REAM_GUARDED_BY(lock_) = 0;
   std::uint64_t purged_units_ REAM_GUARDED_BY(lock_) = 0;
   std::uint64_t retaken_units_ REAM_GUARDED_BY(lock_) = 0;
   bool changed_ = false;  // since a sweep last found nothing; changes under lock_, read without

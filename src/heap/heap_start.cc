@@ -22,6 +22,7 @@ void start_heap() noexcept {
   if (__atomic_load_n(&g_started, __ATOMIC_RELAXED)) [[likely]]
     return;
   if (__atomic_exchange_n(&g_started, true, __ATOMIC_ACQ_REL)) return;
+  g_heap.caches().start();
   set_message_sink(os::write_stderr);
   set_end_program(end_program);
   read_options();

@@ -34,11 +34,11 @@ LargeCache::Taken LargeCache::take(unsigned index, Pages pages) noexcept {
     if (span == nullptr) continue;
     if (!fits(span->pages, pages)) return {.evicted = span};  // another one was put there meanwhile
     shard.hits.fetch_add(1, std::memory_order_relaxed);
-    const std::uint32_t used = shard.used.load(std::memory_order_relaxed);
-    if (used < kSlots) shard.used.store(used + 1, std::memory_order_relaxed);
+    const std::uint32_t more = shard.more.load(std::memory_order_relaxed);
+    if (more + 1 < kSlots) shard.more.store(more + 1, std::memory_order_relaxed);
     return {.fitting = span};
   }
-  shard.used.store(1, std::memory_order_relaxed);
+  shard.more.store(0, std::memory_order_relaxed);
   return {.evicted = empty_next(shard)};
 }
 
@@ -48,8 +48,8 @@ Span* LargeCache::put(unsigned index, Span& span) noexcept {
   const std::uint64_t before = shard.bytes.fetch_add(span.bytes(), std::memory_order_relaxed);
   shard.spans.fetch_add(1, std::memory_order_relaxed);
   const bool room = before + span.bytes() <= kMaxShardBytes;
-  const std::uint32_t used = shard.used.load(std::memory_order_relaxed);
-  for (std::uint32_t i = 0; i < used; ++i) {
+  const std::uint32_t more = shard.more.load(std::memory_order_relaxed);
+  for (std::uint32_t i = 0; i <= more; ++i) {
     Slot& slot = shard.slots[i];
     if (!room || slot.span.load(std::memory_order_relaxed) != nullptr) continue;
     Span* nothing = nullptr;

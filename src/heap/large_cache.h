@@ -76,7 +76,7 @@ class LargeCache {
     std::atomic<std::uint64_t> bytes{0};
     std::atomic<std::uint32_t> spans{0};
     std::atomic<std::uint32_t> next{0};  // the slot to be emptied next
-    std::atomic<std::uint32_t> used{1};  // slots that put() may fill
+    std::atomic<std::uint32_t> more{0};  // slots beyond the first that put() may fill
     std::atomic<std::uint64_t> hits{0};
   };
 

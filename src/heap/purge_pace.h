@@ -31,14 +31,15 @@ class PurgePace {
  public:
   static constexpr unsigned kSlots = 5;
   static constexpr std::uint64_t kMinWindowNs = 1'250'000'000;
-  static constexpr std::uint64_t kMaxWindowNs = 64 * kMinWindowNs;
+  static constexpr unsigned kMaxDoublings = 6;
+  static constexpr std::uint64_t kMaxWindowNs = kMinWindowNs << kMaxDoublings;
   static constexpr Bytes kBearableRate = 64_MiB;  // a second
   static constexpr Bytes kBearableDebt = 512_MiB;
   static constexpr unsigned kQuietWindows = 8;  // after which the window halves
 
   // Notes the use at time `now_ns` (monotonic, coarse is enough).
   void note(Bytes in_use, std::uint64_t now_ns) noexcept {
-    const std::uint64_t slot_ns = window_ns_ / kSlots;
+    const std::uint64_t slot_ns = window_ns() / kSlots;
     if (now_ns - slot_begin_ns_ >= slot_ns) roll(now_ns, slot_ns);
     last_ = in_use;
     peaks_[slot_] = std::max(peaks_[slot_], in_use);
@@ -70,10 +71,10 @@ class PurgePace {
     if (debt_ <= kBearableDebt) return;
     debt_ = Bytes();
     quiet_slots_ = 0;
-    window_ns_ = std::min(window_ns_ * 2, kMaxWindowNs);
+    doublings_ = std::min(doublings_ + 1, kMaxDoublings);
   }
 
-  [[nodiscard]] std::uint64_t window_ns() const noexcept { return window_ns_; }
+  [[nodiscard]] std::uint64_t window_ns() const noexcept { return kMinWindowNs << doublings_; }
 
  private:
   friend struct inspect::RootAccess;
@@ -91,7 +92,7 @@ class PurgePace {
     quiet_slots_ += slots;
     if (quiet_slots_ >= std::uint64_t{kQuietWindows} * kSlots) {
       quiet_slots_ = 0;
-      window_ns_ = std::max(window_ns_ / 2, kMinWindowNs);
+      doublings_ -= doublings_ > 0 ? 1 : 0;
     }
   }
 
@@ -107,7 +108,7 @@ class PurgePace {
   Bytes given_{};  // that may yet be taken again
   Bytes debt_{};   // taken again, beyond what is borne
   std::uint64_t slot_begin_ns_ = 0;
-  std::uint64_t window_ns_ = kMinWindowNs;
+  unsigned doublings_ = 0;  // of the window
   std::uint64_t quiet_slots_ = 0;
 };
 

@@ -39,9 +39,10 @@ void SparsePurge::step(Heap& heap) noexcept {
     purged += list_of(heap, next_list_++ % lists).purge_sparse(spans);
   }
   purged_.fetch_add(purged.n, std::memory_order_relaxed);
-  const std::uint64_t step = step_.load(std::memory_order_relaxed);
+  const std::uint32_t doublings = doublings_.load(std::memory_order_relaxed);
   const bool worth_it = purged.n >= wanted / 4;
-  step_.store(worth_it ? kStepBytes : std::min(step * 2, kMaxStepBytes), std::memory_order_relaxed);
+  doublings_.store(worth_it ? 0 : std::min(doublings + 1, kMaxDoublings),
+                   std::memory_order_relaxed);
   lock_.unlock();
 }
 
@@ -50,9 +51,9 @@ bool SparsePurge::sweep(Heap& heap, const WorkBudget& budget) noexcept {
   const std::uint64_t between_ns = heap.page_heap().pace_window_ns() / PurgePace::kSlots * 2;
   os::MutexLock hold(lock_);
   if (swept_list_ == 0 && !in_list_) {
-    if (now_ns - sweep_begin_ns_ < between_ns) return clean_ && !any_wants_sweep(heap);
+    if (now_ns - sweep_begin_ns_ < between_ns) return !again_ && !any_wants_sweep(heap);
     sweep_begin_ns_ = now_ns;
-    clean_ = true;
+    again_ = false;
   }
   Bytes given{};
   Bytes taken{};
@@ -69,13 +70,13 @@ bool SparsePurge::sweep(Heap& heap, const WorkBudget& budget) noexcept {
       in_list_ = list.sweep_next(heap.page_heap(), CentralList::Sweep::kUntouched, given);
       spent = spans % kSpansBetweenLooks == 0 && budget.is_spent();
     }
-    if (list.wants_sweep()) clean_ = false;
+    if (list.wants_sweep()) again_ = true;
   }
   purged_.fetch_add(given.n, std::memory_order_relaxed);
   heap.page_heap().count_inside(given, taken);
   if (spent) return false;
   swept_list_ = 0;
-  return clean_;
+  return !again_;
 }
 
 Bytes SparsePurge::all(Heap& heap) noexcept {
@@ -89,7 +90,7 @@ Bytes SparsePurge::all(Heap& heap) noexcept {
   }
   in_list_ = false;
   purged_.fetch_add(purged.n, std::memory_order_relaxed);
-  step_.store(kStepBytes, std::memory_order_relaxed);  // looks made in vain before do not count
+  doublings_.store(0, std::memory_order_relaxed);  // looks made in vain before do not count
   return purged;
 }
 

@@ -23,17 +23,17 @@ class Heap;
 class SparsePurge {
  public:
   static constexpr std::uint64_t kStepBytes = 256 << 10;
-  static constexpr std::uint64_t kMaxStepBytes = 64 << 20;
+  static constexpr std::uint32_t kMaxDoublings = 8;  // to 64 MiB
   static constexpr std::uint32_t kSpansPerStep = 256;
   static constexpr std::uint64_t kOverdueSteps = 16;
 
   [[nodiscard]] bool due(const PageHeap& pages) const noexcept {
-    return pages.fresh_span_bytes() >= step_.load(std::memory_order_relaxed);
+    return pages.fresh_span_bytes() >= step_bytes();
   }
 
   // The same where a worker has been asked, and has not kept up.
   [[nodiscard]] bool overdue(const PageHeap& pages) const noexcept {
-    return pages.fresh_span_bytes() >= kOverdueSteps * step_.load(std::memory_order_relaxed);
+    return pages.fresh_span_bytes() >= kOverdueSteps * step_bytes();
   }
 
   // Looks for memory to give back. Cheap when another thread is at it.
@@ -57,14 +57,18 @@ class SparsePurge {
  private:
   friend struct inspect::RootAccess;
 
-  std::atomic<std::uint64_t> step_{kStepBytes};
+  [[nodiscard]] std::uint64_t step_bytes() const noexcept {
+    return kStepBytes << doublings_.load(std::memory_order_relaxed);
+  }
+
+  std::atomic<std::uint32_t> doublings_{0};  // of the step
   std::atomic<std::uint64_t> purged_{0};
   os::Mutex lock_{rank::kSparsePurge};
   std::uint32_t next_list_ REAM_GUARDED_BY(lock_) = 0;  // where the next step begins
   // The sweep: the list it is at, and whether it has begun that; when it began itself.
   std::uint32_t swept_list_ REAM_GUARDED_BY(lock_) = 0;
   bool in_list_ REAM_GUARDED_BY(lock_) = false;
-  bool clean_ REAM_GUARDED_BY(lock_) = true;  // nothing was left for the next sweep so far
+  bool again_ REAM_GUARDED_BY(lock_) = false;  // something was left for the next sweep
   std::uint64_t sweep_begin_ns_ REAM_GUARDED_BY(lock_) = 0;
 };
 

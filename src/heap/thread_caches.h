@@ -22,6 +22,9 @@ class Heap;
 
 class ThreadCaches {
  public:
+  // Once, before any other function.
+  void start() noexcept { __atomic_store_n(&shards_, 1u, __ATOMIC_RELAXED); }
+
   // This thread's cache, made if it has none yet. A thread that ended its cache, or for which there
   // is no memory, keeps one that bypasses.
   [[nodiscard]] ThreadCache& get() noexcept REAM_EXCLUDES(lock_);
@@ -109,7 +112,8 @@ class ThreadCaches {
   std::uint64_t count_ = 0;  // changes under lock_, read without
   MetaPool pool_ REAM_GUARDED_BY(lock_);
   std::array<std::uint64_t, kClassCount> ended_frees_{};  // atomic
-  unsigned shards_ = 1;  // in use so far, at most Heap::kMaxShards; grows under lock_, read without
+  // In use so far, at most Heap::kMaxShards; grows under lock_, read without. 0 before start().
+  unsigned shards_ = 0;
   std::uint32_t forks_ = 0;    // caches of another number belong to threads that fork left behind
   std::uint32_t orphans_ = 0;  // how many there may be; changes under lock_, read without
 };

@@ -36,7 +36,10 @@ void futex_wake(const std::atomic<std::uint32_t>* word, unsigned count) noexcept
 
 class REAM_CAPABILITY("mutex") Mutex {
  public:
-  explicit constexpr Mutex(LockRank rank = LockRank::kUnranked) noexcept : rank_(rank) {}
+  // Ranks are kept where they are checked. Elsewhere a lock is all zeros, and so is a heap full of
+  // them.
+  explicit constexpr Mutex(LockRank rank = LockRank::kUnranked) noexcept
+      : rank_(kDebug ? rank : LockRank::kUnranked) {}
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 

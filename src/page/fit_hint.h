@@ -26,7 +26,7 @@ class FitHint {
  public:
   // No free run of n pages begins below.
   [[nodiscard]] PageIndex lowest(std::uint64_t n) const noexcept {
-    return n >= pages_ ? page_ : PageIndex();
+    return n >= pages_ ? page_ : PageIndex();  // while there is none both are 0
   }
 
   // No free run of n pages begins below `page`. Kept if it serves as many sizes as the one before,
@@ -51,11 +51,12 @@ class FitHint {
   // Any run may be free.
   void forget() noexcept { page_ = reach_ = PageIndex(); }
 
-  [[nodiscard]] std::uint64_t pages() const noexcept { return pages_; }
+  // At least 1.
+  [[nodiscard]] std::uint64_t pages() const noexcept { return pages_ == 0 ? 1 : pages_; }
   [[nodiscard]] PageIndex page() const noexcept { return page_; }
 
  private:
-  std::uint64_t pages_ = kChunkPages;
+  std::uint64_t pages_ = 0;
   PageIndex page_{};
   PageIndex reach_{};  // a chunk's length above it; 0 while it is 0
 };

@@ -91,7 +91,7 @@ class MetaArray {
 
   T* data_ = nullptr;
   std::uint64_t count_ = 0;
-  std::uint64_t granule_bytes_ = kCommitBytes;  // a power of two
+  std::uint64_t granule_bytes_ = 0;  // a power of two
   unsigned log_chunks_ = 0;
 };
 

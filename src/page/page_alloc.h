@@ -28,8 +28,8 @@
 //  5. No run of refused_ or more free pages exists.
 //  6. hint_ holds (fit_hint.h).
 //
-// Lifetime: constant-initialised; usable after init(); trivially destructible: metadata stays until
-// release().
+// Lifetime: constant-initialised, all zeros; usable after init(); trivially destructible: metadata
+// stays until release().
 #pragma once
 
 #include <algorithm>
@@ -358,6 +358,7 @@ class PageAlloc {
 
   [[nodiscard]] ScavengeRun next_candidate(Bytes want, ChunkIndex& c) noexcept;
   void purge_run(PageIndex first, unsigned n) noexcept;
+  void forget_pages() noexcept;
   [[nodiscard]] bool cover(const Growth& growth) noexcept;
   void advise_huge(std::uint64_t lo, std::uint64_t hi) noexcept;
   [[nodiscard]] bool is_valid_chunk(ChunkIndex c) const noexcept;
@@ -372,13 +373,13 @@ class PageAlloc {
   static constexpr std::uint64_t kNothingRefused = ~0ULL;
 
   Window<G> window_{};
-  PageIndex search_ = kNoPageIndex;
+  PageIndex search_{};
   // What was freed below it since. A page that is freed and soon allocated again so costs no search
   // for the next one.
   PageIndex freed_lo_{};
   PageIndex freed_hi_{};
   FitHint hint_{};
-  std::uint64_t refused_ = kNothingRefused;
+  std::uint64_t refused_ = 0;
   Pages free_pages_{};
   Pages unscavenged_{};  // free and backed by memory
   ChunkTable<G> chunks_{};
@@ -388,7 +389,7 @@ class PageAlloc {
   mutable PageIndex known_lo_{};  // the grown range [known_lo_, known_hi_) that was
   mutable PageIndex known_hi_{};  // looked up last
   SearchStats stats_{};
-  ScavengeShape shape_{1, 0};
+  ScavengeShape shape_{0, 0};  // set by init()
   Environment env_{};
   MetaReservation reservation_{};
   Bytes committed_{};

@@ -33,7 +33,18 @@ InitResult PageAlloc<G>::init(const Environment& env, Addr window_base) noexcept
   chunks_.init(reservation_);
   candidates_.init(reservation_);
   ranges_.init(env_);
+  shape_ = {1, 0};
+  forget_pages();
   return InitResult::kOk;
+}
+
+// No page is free, so far as is known.
+template <class G>
+void PageAlloc<G>::forget_pages() noexcept {
+  search_ = kNoPageIndex;
+  freed_lo_ = freed_hi_ = PageIndex();
+  hint_.forget();
+  refused_ = kNothingRefused;
 }
 
 template <class G>
@@ -46,10 +57,7 @@ void PageAlloc<G>::release() noexcept {
   chunks_ = {};
   tree_ = {};
   candidates_ = {};
-  search_ = kNoPageIndex;
-  freed_lo_ = freed_hi_ = PageIndex();
-  hint_.forget();
-  refused_ = kNothingRefused;
+  forget_pages();
   free_pages_ = unscavenged_ = Pages();
   known_lo_ = known_hi_ = PageIndex();
   stats_ = {};
