@@ -31,6 +31,7 @@ void SparsePurge::step(Heap& heap) noexcept {
   for (std::uint32_t i = 0; i < lists && spans > 0 && purged.n < wanted; ++i) {
     purged += list_of(heap, next_list_++ % lists).purge_sparse(spans);
   }
+  heap.page_heap().limit().add_unused_inside(purged);
   purged_.fetch_add(purged.n, std::memory_order_relaxed);
   const std::uint64_t step = step_.load(std::memory_order_relaxed);
   const bool worth_it = purged.n >= wanted / 4;
@@ -65,6 +66,7 @@ bool SparsePurge::sweep(Heap& heap, const WorkBudget& budget) noexcept {
     if (list.wants_sweep()) clean_ = false;
   }
   purged_.fetch_add(given.n, std::memory_order_relaxed);
+  heap.page_heap().limit().add_unused_inside(given);
   heap.page_heap().count_inside(given, taken);
   if (spent) return false;
   swept_list_ = 0;
@@ -81,6 +83,7 @@ Bytes SparsePurge::all(Heap& heap) noexcept {
     }
   }
   in_list_ = false;
+  heap.page_heap().limit().add_unused_inside(purged);
   purged_.fetch_add(purged.n, std::memory_order_relaxed);
   return purged;
 }
