@@ -3,8 +3,6 @@
 //   above soft      relieve()     worker, else the thread that grows: give back, call SOFT
 //   hard would be   make_room()   the thread that grows: free pages; then caches, spans; then call
 //   exceeded                      HARD; then refuse
-#include <algorithm>
-
 #include "heap/heap.h"
 #include "heap/options.h"
 
@@ -83,15 +81,7 @@ void Heap::set_limit_of_options() noexcept {
 void Heap::follow_group(std::uint64_t age_ns) noexcept {
   MemoryLimit& limit = page_heap_.limit();
   if (!limit.begin_look(os::now_ns(), age_ns)) return;
-  const os::CgroupMemory group = os::read_cgroup_memory();
-  const auto value = [](const os::CgroupValue& v) noexcept {
-    return v.kind == os::CgroupKind::kValue ? v.bytes : Bytes();
-  };
-  const Bytes hard = value(group.limit);
-  const Bytes high = value(group.high);
-  Bytes soft = MemoryLimit::soft_of(hard);
-  if (high != Bytes()) soft = hard == Bytes() ? high : std::min(soft, high);
-  limit.set(soft, hard);
+  limit.set_from(os::read_cgroup_memory());
 }
 
 }  // namespace ream

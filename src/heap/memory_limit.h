@@ -25,6 +25,7 @@
 #include <cstdint>
 
 #include "base/units.h"
+#include "os/cgroup.h"
 
 namespace ream {
 
@@ -45,6 +46,17 @@ class MemoryLimit {
   void set(Bytes soft, Bytes hard) noexcept {
     soft_.store(soft.n, std::memory_order_relaxed);
     hard_.store(hard.n, std::memory_order_relaxed);
+  }
+  // The control group's: hard is its limit, soft the lower of its `high` and soft_of(hard). What
+  // the group does not say, or cannot be read, is none.
+  void set_from(const os::CgroupMemory& group) noexcept {
+    const auto value = [](const os::CgroupValue& v) noexcept {
+      return v.kind == os::CgroupKind::kValue ? v.bytes : Bytes();
+    };
+    const Bytes hard = value(group.limit);
+    const Bytes high = value(group.high);
+    const Bytes soft = soft_of(hard);
+    set(high != Bytes() && (high < soft || hard == Bytes()) ? high : soft, hard);
   }
   [[nodiscard]] Bytes soft() const noexcept { return load(soft_); }
   [[nodiscard]] Bytes hard() const noexcept { return load(hard_); }

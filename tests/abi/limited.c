@@ -4,6 +4,7 @@
    cache     LIMIT TOTAL   keeps a cache that it fills by TOTAL MiB and shrinks when called back
    refused   LIMIT         allocates until it is refused, frees, and goes on
    reenter   LIMIT         a callback that allocates and frees, and asks for what it cannot get
+   soft      LIMIT         callbacks above soft, on the worker; soft_alone: where there is none
    threads   LIMIT         many threads that replace objects at the limit
    below                   a limit below what is in use
    fork                    the child has limits and callbacks
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
@@ -198,8 +200,8 @@ static void reentering(ream_pressure level, size_t wanted, void* arg) {
 
 static void reenter(void) {
   static void* blocks[1 << 20];
-  void* held = malloc(8 * MIB);
-  memset(held, 1, 8 * MIB);
+  void* held = malloc(g_hard / 8);
+  memset(held, 1, g_hard / 8);
   expect(ream_on_pressure(reentering, &held) == 0, "on_pressure");
   size_t n = fill(blocks, sizeof blocks / sizeof blocks[0], 5000);
   expect(held == NULL && g_hard_calls >= 2, "not called");
@@ -243,6 +245,60 @@ static void threads(void) {
   void* p = malloc(g_hard / 2);
   expect(p != NULL, "freed memory is not had again");
   free(p);
+}
+
+/* ---- the soft limit */
+
+static atomic_size_t g_soft_on_own, g_excess;
+static atomic_long g_last_ms, g_least_ms = 1 << 30;
+static pthread_t g_main;
+
+static long now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void note_soft(ream_pressure level, size_t wanted, void* arg) {
+  (void)arg;
+  if (level != REAM_PRESSURE_SOFT) return;
+  const long now = now_ms();
+  const long since = now - atomic_exchange(&g_last_ms, now);
+  if (atomic_load(&g_soft_calls) > 0 && since < g_least_ms) g_least_ms = since;
+  atomic_fetch_add(&g_soft_calls, 1);
+  g_excess = wanted;
+  if (pthread_equal(pthread_self(), g_main)) atomic_fetch_add(&g_soft_on_own, 1);
+}
+
+static void soft(int has_worker) {
+  static void* blocks[1 << 20];
+  g_main = pthread_self();
+  expect(ream_set_memory_limit(g_hard / 2, g_hard) == 0, "set");
+  expect(ream_on_pressure(note_soft, NULL) == 0, "on_pressure");
+  size_t n = g_hard / 4 / 5000;
+  for (size_t i = 0; i < n; ++i) memset(blocks[i] = malloc(5000), 1, 5000);
+  usleep(400000);
+  expect(g_soft_calls == 0, "called below soft");
+  for (const size_t most = n * 3; n < most; ++n) {
+    memset(blocks[n] = malloc(5000), 1, 5000);
+    if (n % 16 == 0) usleep(100);
+  }
+  const long begin = now_ms();
+  while (g_soft_calls < 3 && now_ms() - begin < 60000) {
+    usleep(10000);
+    if (!has_worker) free(malloc(100000 + (size_t)rand() % 1000000));
+  }
+  expect(g_soft_calls >= 3, "not called above soft");
+  expect(g_soft_on_own == (has_worker ? 0 : g_soft_calls), "called on the wrong thread");
+  if (g_least_ms < 90) fail("called too soon again", (size_t)g_least_ms, 0);
+  const size_t over = ream_memory_in_use() - g_hard / 2;
+  if (g_excess > over + 2 * MIB || over > g_excess + 2 * MIB) fail("excess", g_excess, over);
+  empty(blocks, n);
+  expect(ream_purge() > 0 && ream_memory_in_use() < g_hard / 8, "purge");
+  const unsigned calls = g_soft_calls;
+  usleep(600000);
+  expect(g_soft_calls == calls, "called below soft again");
+  look();
 }
 
 /* ---- others */
@@ -320,6 +376,8 @@ int main(int argc, char** argv) {
       refused();
     } else if (strcmp(mode, "reenter") == 0) {
       reenter();
+    } else if (strcmp(mode, "soft") == 0 || strcmp(mode, "soft_alone") == 0) {
+      soft(strcmp(mode, "soft") == 0);
     } else if (strcmp(mode, "threads") == 0) {
       threads();
     } else {
