@@ -27,9 +27,15 @@ bool Heap::make_room(Bytes bytes, unsigned& attempt) noexcept {
   MemoryLimit& limit = page_heap_.limit();
   follow_group(MemoryLimit::kFollowNearNs);
   if (limit.admits(bytes)) {
-    // The system has no more, or another thread has just given some back.
-    if (!first) attempt = kLastAttempt;
-    reclaim();
+    // The system has no more, or another thread has given some back meanwhile.
+    if (first) {
+      reclaim();
+    } else {
+      attempt = kLastAttempt;
+      if (limit.hard() == Bytes()) return false;
+      reclaim_everything();
+      page_heap_.purge_all();
+    }
     return true;
   }
   if (page_heap_.make_room(bytes)) return true;

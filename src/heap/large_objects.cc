@@ -28,7 +28,7 @@ void* Heap::allocate_large(std::size_t bytes, std::size_t alignment, bool zeroed
   for (unsigned attempt = 0;;) {
     Span* span = page_heap_.new_large_span(Bytes(bytes), Bytes(alignment), zeroed);
     if (span != nullptr) return Addr(span->base).ptr();
-    if (!make_room(Bytes(bytes), attempt)) return nullptr;
+    if (!make_room(bytes_of(pages_for(Bytes(bytes))), attempt)) return nullptr;
   }
 }
 
@@ -82,7 +82,8 @@ void Heap::reallocate_to_nothing(void* object) noexcept {
 void* Heap::reallocate_large(const LiveObject& object, std::size_t bytes) noexcept {
   if (bytes > PageHeap::kMaxObjectBytes) return nullptr;
   const std::uint64_t before = object.span->bytes();
-  const Bytes added(bytes > before ? bytes - before : 0);
+  const std::uint64_t after = bytes_of(pages_for(Bytes(bytes))).n;
+  const Bytes added(after > before ? after - before : 0);
   for (unsigned attempt = 0;;) {
     if (page_heap_.resize_in_place(*object.span, Bytes(bytes))) return object.address;
     if (before >= kMoveByPages.n) {

@@ -205,7 +205,7 @@ static void reenter(void) {
   expect(ream_on_pressure(reentering, &held) == 0, "on_pressure");
   size_t n = fill(blocks, sizeof blocks / sizeof blocks[0], 5000);
   expect(held == NULL && g_hard_calls >= 2, "not called");
-  if (n * 5000 < g_hard / 4 * 3) fail("refused too early", n * 5000, 0);
+  if (n * 5000 < g_hard / 2) fail("refused too early", n * 5000, 0);
   empty(blocks, n);
   expect(ream_off_pressure(reentering, &held) == 0, "off_pressure");
   expect(ream_off_pressure(reentering, &held) == EINVAL, "off twice");

@@ -41,7 +41,7 @@ VALUES = [
 PYTHON = """
 kept = []
 try:
-    while True:
+    while len(kept) < 2000:
         kept.append(bytearray(100_000))
 except MemoryError:
     pass
@@ -51,10 +51,13 @@ del kept[::2]
 kept += [bytearray(100_000) for _ in range(n // 3)]
 small = []
 try:
-    while True:
+    while len(small) < 1_000_000:
         small.append([len(small)] * 20)
 except MemoryError:
-    small = len(small)
+    assert 10_000 < len(small) < 1_000_000
+else:
+    assert False
+del small
 del kept
 text = "x" * 50_000_000
 assert len(text) == 50_000_000
@@ -84,7 +87,8 @@ def run_values(options, errors):
 def run_python(options, errors):
     done = subprocess.run(
         ["/usr/bin/python3", "-c", PYTHON], capture_output=True, timeout=600, check=False,
-        env={"PATH": os.environ["PATH"], "LD_PRELOAD": options.lib, "REAM_MEMORY_LIMIT": "80M",
+        env={"PATH": os.environ["PATH"], "LD_PRELOAD": os.path.abspath(options.lib),
+             "REAM_MEMORY_LIMIT": "80M",
              "PYTHONMALLOC": "malloc"})
     if done.returncode != 0 or done.stdout != b"ok\n" or done.stderr:
         errors.append(f"python: {child.describe(done)}")
