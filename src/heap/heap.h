@@ -160,8 +160,9 @@ class Heap {
   void reclaim() noexcept;
 
   // Memory limits (heap_pressure.cc).
-  // A request of `bytes` (whole pages) found no memory: whether to try again, after something was done about it.
-  // `attempt` is 0 at first and then belongs to this function. REQUIRES: no lock is held.
+  // A request of `bytes` (whole pages) found no memory: whether to try again, after something was
+  // done about it. `attempt` is 0 at first and then belongs to this function. REQUIRES: no lock is
+  // held.
   [[nodiscard]] REAM_COLD bool make_room(Bytes bytes, unsigned& attempt) noexcept;
   // Makes all that lies unused free pages, or gives it back.
   void reclaim_everything() noexcept;
