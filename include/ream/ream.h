@@ -16,7 +16,8 @@
           returns null with errno ENOMEM, operator new throws. Freeing always works.
 
    The bound: ream_memory_in_use() exceeds the hard limit by no more than 256 KiB for each thread
-   that allocates at that moment, and 2 MiB of metadata for each GiB of the heap's address space.
+   that allocates at that moment, and the metadata of one growth: 1 MiB, and 2 MiB for each GiB of
+   address space.
    A hard limit below what is in use already takes nothing away: requests that need new resident
    memory fail until enough is freed.
 
