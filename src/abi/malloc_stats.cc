@@ -23,11 +23,11 @@ int clamp_int(std::size_t x) noexcept { return x > INT_MAX ? INT_MAX : static_ca
 
 }  // namespace
 
-// arena: pages from the OS; uordblks: live; fordblks: free, in caches or in spans; keepcost: what
+// arena: memory from the OS; uordblks: live; fordblks: free, in caches or in spans; keepcost: what
 // malloc_trim could give back; hblks/hblkhd: large objects.
 REAM_EXPORT struct mallinfo2 mallinfo2() noexcept {
   const HeapStats s = g_heap.stats();
-  const Bytes resident = s.grown - s.scavenged;
+  const Bytes resident = s.resident() - s.metadata_touched;
   struct mallinfo2 info{};
   info.arena = resident.n - s.large_live.n;
   info.hblks = s.large_objects;
@@ -99,7 +99,7 @@ REAM_EXPORT int malloc_info(int options, FILE* stream) noexcept {
                "<aspace type=\"total\" size=\"%zu\"/>\n</malloc>\n",
                std::size_t{s.live_objects}, std::size_t{s.size.n}, std::size_t{s.cached.n},
                std::size_t{s.large_objects}, std::size_t{s.large_live.n},
-               std::size_t{(s.grown - s.scavenged).n}, std::size_t{s.max.n},
+               std::size_t{s.resident().n}, std::size_t{s.max.n},
                std::size_t{s.grown.n});
   return 0;
 }
@@ -117,6 +117,9 @@ REAM_EXPORT void malloc_stats() noexcept {
   row("pages in use     = ", s.in_use.n);
   row("pages free       = ", s.free.n);
   row("of these given back = ", s.scavenged.n);
+  row("inside spans too = ", s.inside_purged.n);
+  row("metadata         = ", s.metadata_touched.n);
+  row("resident at most = ", s.resident().n);
   row("address space    = ", s.grown.n);
   row("mallocs          = ", s.nmalloc);
   row("frees            = ", s.nfree);

@@ -19,6 +19,9 @@
 #define REAM_TRY_ACQUIRE(...) REAM_TSA(try_acquire_capability(__VA_ARGS__))
 #define REAM_NO_THREAD_SAFETY_ANALYSIS REAM_TSA(no_thread_safety_analysis)
 
+// A function whose plain accesses race by intention: ThreadSanitizer looks away.
+#define REAM_RACES __attribute__((no_sanitize("thread")))
+
 // Rare paths: kept out of line and out of the hot code's cache lines.
 #define REAM_COLD [[gnu::cold, gnu::noinline]]
 // Forced inlining; each use has been measured.

@@ -108,8 +108,15 @@ void CentralList::set_aside(Span& span, Span*& emptied) noexcept {
   --spans_;
   capacity_ -= span.objects;
   pages_ -= span.pages;
+  purged_units_ -= count_bits(span.purged);
   span.next = emptied;
   emptied = &span;
+}
+
+Bytes CentralList::purge_inside(Span& span) noexcept {
+  const Bytes purged = purge_units(span);
+  purged_units_ += purged.n >> kUnitShift;
+  return purged;
 }
 
 std::uint32_t CentralList::fetch(PageHeap& pages, ClassIndex c, std::uint8_t shard, Taken* out,
@@ -129,6 +136,7 @@ std::uint32_t CentralList::fetch(PageHeap& pages, ClassIndex c, std::uint8_t sha
       ++spans_;
       capacity_ += span->objects;
       pages_ += span->pages;
+      purged_units_ += count_bits(span->purged);
       ++empty_spans_;
       link(*span);
       continue;
@@ -139,10 +147,11 @@ std::uint32_t CentralList::fetch(PageHeap& pages, ClassIndex c, std::uint8_t sha
     if (most == 0) break;
     if (span->used == 0) --empty_spans_;
     const std::uint32_t got = take_objects(*span, out + taken, most);
-    if (purged != 0) {
-      const std::uint64_t units = count_bits(purged & ~span->purged);
-      pages.limit().subtract_unused_inside(Bytes(units << kUnitShift));
-      if (span->was_purged) retaken_units_ += units;
+    if (purged != span->purged) {
+      const unsigned retaken = count_bits(purged & ~span->purged);
+      pages.limit().subtract_unused_inside(Bytes(std::uint64_t{retaken} << kUnitShift));
+      purged_units_ -= retaken;
+      if (span->was_purged) retaken_units_ += retaken;
     }
     REAM_CHECK(got > 0);
     taken += got;
@@ -211,7 +220,7 @@ Bytes CentralList::purge_sparse(std::uint32_t& spans) noexcept {
     for (bool more = buckets_[b].first != nullptr; more && spans > 0; --spans) {
       Span& span = *buckets_[b].first;
       more = &span != newest_seen;
-      purged += purge_units(span);
+      purged += purge_inside(span);
       unlink(span);
       link_last(span);
     }
@@ -243,7 +252,7 @@ bool CentralList::sweep_next(PageHeap& pages, Sweep what, Bytes& purged) noexcep
     } else if (span.used == 0) {
       set_aside(span, emptied);
     } else {
-      purged += purge_units(span);
+      purged += purge_inside(span);
     }
   }
   free_spans(pages, emptied);
@@ -257,21 +266,27 @@ Bytes CentralList::take_retaken() noexcept {
 
 CentralStats CentralList::stats() noexcept {
   os::MutexLock hold(lock_);
-  return {.spans = spans_, .span_pages = pages_, .taken = taken_, .objects = capacity_};
+  return {.spans = spans_,
+          .span_pages = pages_,
+          .taken = taken_,
+          .objects = capacity_,
+          .purged = Bytes(purged_units_ << kUnitShift)};
 }
 
 bool CentralList::is_valid() noexcept {
   os::MutexLock hold(lock_);
   std::uint64_t linked_used = 0;
+  std::uint64_t linked_purged = 0;
   for (unsigned b = 0; b < kBuckets; ++b) {
     if ((buckets_[b].first != nullptr) != ((nonempty_ >> b & 1) != 0)) return false;  // 2
     for (const Span* s = buckets_[b].first; s != nullptr; s = s->next) {
       if (s->bucket != b || bucket_of(*s) != b || !ream::is_valid(*s)) return false;  // 1
       linked_used += s->used;
+      linked_purged += count_bits(s->purged);
     }
   }
-  return linked_used <= taken_ &&
-         taken_ <= capacity_;  // 3: spans without free objects are not linked
+  return linked_used <= taken_ && taken_ <= capacity_ &&
+         linked_purged <= purged_units_;  // 3: spans without free objects are not linked
 }
 
 }  // namespace ream

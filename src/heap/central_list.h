@@ -13,7 +13,7 @@
 // Invariants (is_valid):
 //  1. A span with a free object is in list bucket_of(span); one without is in none.
 //  2. nonempty_ has the bit of each bucket that links a span.
-//  3. taken_ = sum of used over the shard's spans.
+//  3. taken_ = sum of used over the shard's spans; purged_units_ of their purged units.
 //
 // Lifetime: constant-initialised, never destroyed.
 #pragma once
@@ -37,6 +37,7 @@ struct CentralStats {
   std::uint64_t span_pages = 0;
   std::uint64_t taken = 0;    // objects live or in a thread cache
   std::uint64_t objects = 0;  // capacity of the spans
+  Bytes purged{};  // of span_pages, without memory behind them: given back, or never used
 };
 
 class alignas(kCacheLineBytes) CentralList {
@@ -106,6 +107,7 @@ class alignas(kCacheLineBytes) CentralList {
   [[nodiscard]] bool keeps_empty(const Span& span) const noexcept REAM_REQUIRES(lock_);
   // Takes an empty span out of this list, onto a chain of spans to be freed without the lock.
   void set_aside(Span& span, Span*& emptied) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] Bytes purge_inside(Span& span) noexcept REAM_REQUIRES(lock_);
   void note_change() noexcept REAM_REQUIRES(lock_) {
     __atomic_store_n(&changed_, true, __ATOMIC_RELAXED);
   }
@@ -121,6 +123,7 @@ class alignas(kCacheLineBytes) CentralList {
   // The sweep: the span that comes next, and its bucket; null and kBuckets when it has ended.
   Span* next_swept_ REAM_GUARDED_BY(lock_) = nullptr;
   unsigned swept_bucket_ REAM_GUARDED_BY(lock_) = kBuckets;
+  std::uint64_t purged_units_ REAM_GUARDED_BY(lock_) = 0;
   std::uint64_t retaken_units_ REAM_GUARDED_BY(lock_) = 0;
   bool changed_ = false;  // since a sweep last found nothing; changes under lock_, read without
 };

@@ -104,11 +104,13 @@ bool Heap::tidy(const WorkBudget& budget) noexcept {
   relieve();
   bool clean = !page_heap_.limit().is_above_soft();
   const std::uint64_t now_ns = os::now_ns();
+  const Bytes in_use = page_heap_.in_use();
   const std::uint64_t age_ns = page_heap_.pace_window_ns() / PurgePace::kSlots * 3;
   if (!caches_.take_idle(*this, budget)) clean = false;
   while (Span* span = large_cache_.evict_aged(now_ns, age_ns, clean)) page_heap_.free_span(*span);
   while (sparse_.due(page_heap_) && !budget.is_spent()) sparse_.step(*this);
   if (!sparse_.sweep(*this, budget)) clean = false;
+  page_heap_.discount_since(in_use);
   if (!page_heap_.give_back_excess(budget)) clean = false;
   return clean;
 }
@@ -123,6 +125,7 @@ ClassStats Heap::class_stats(ClassIndex c) noexcept {
     sum.spans += shard.spans;
     sum.span_bytes += shard.span_pages * kPageBytes;
     taken += shard.taken;
+    sum.purged += shard.purged;
     objects += shard.objects;
   }
   const ThreadCaches::BinTotals bins = caches_.totals(c);
@@ -147,6 +150,7 @@ HeapStats Heap::stats() noexcept {
     sum.live_objects += k.live;
     sum.nmalloc += k.nmalloc;
     sum.nfree += k.nfree;
+    sum.inside_purged += k.purged;
   }
   sum.cached += large.bytes;
   sum.large_live = pages.large_live - std::min(large.bytes, pages.large_live);
@@ -157,6 +161,7 @@ HeapStats Heap::stats() noexcept {
   sum.scavenged = pages.scavenged;
   sum.grown = pages.grown;
   sum.metadata = pages.metadata + caches_.metadata_bytes();
+  sum.metadata_touched = pages.metadata_touched + caches_.touched_bytes();
   sum.large_objects = pages.large_objects - std::min(large.spans, pages.large_objects);
   sum.live_objects += sum.large_objects;
   sum.nmalloc += pages.large_mallocs + large.hits;

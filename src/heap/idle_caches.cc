@@ -25,8 +25,7 @@ constexpr std::uint32_t kIdlePasses = 2;  // without any change before a cache c
 std::uint64_t activity(const ThreadCache& cache) noexcept {
   std::uint64_t sum = 0;
   for (const Bin& bin : cache.bins) {
-    sum += __atomic_load_n(&bin.frees, __ATOMIC_RELAXED) +
-           Addr(__atomic_load_n(&bin.top, __ATOMIC_RELAXED)).n;
+    sum += load_frees(bin) + Addr(__atomic_load_n(&bin.top, __ATOMIC_RELAXED)).n;
   }
   return sum;
 }

@@ -1,9 +1,10 @@
 // What the environment may set. Read once, at the start of the heap; an unknown name that begins
 // with REAM_ and a value that does not parse are named on stderr once and ignored.
 //
-//   REAM_RETAIN=SIZE    free memory kept beyond the recent peak of use (default 4M); SIZE is a
-//   number
-//                       of bytes, or one followed by K, M or G
+//   REAM_RETAIN=SIZE    free memory kept beyond the recent peak of use (default 4M), and a quarter
+//   of
+//                       it while the program is idle; SIZE is a number of bytes, or one followed by
+//                       K, M or G
 //   REAM_WORKER=on|off  a thread that gives memory back (default on); without it threads that free
 //                       or grow do it in slices
 //   REAM_MEMORY_LIMIT=SIZE         resident memory of the heap: hard limit, soft is 7/8 of it

@@ -1,6 +1,7 @@
 #include "heap/page_heap.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/check.h"
 #include "heap/dirty_runs.h"
@@ -121,7 +122,30 @@ void PageHeap::free_span_locked(Span& span) noexcept {
     limit_.subtract_unused_inside(unused_inside(span));
   }
   free_run(Addr(span.base), Pages(span.pages));
+  if (span.purged != 0) keep_purged(span);
   free_span_metadata(span, span.objects);
+}
+
+// Pages whose units were all purged are scavenged as soon as they are free.
+void PageHeap::keep_purged(const Span& span) noexcept {
+  constexpr unsigned kUnits = 1u << (kPageShift - kUnitShift);
+  static_assert(kUnits == 2);
+  // Bit 2i is set for page i.
+  std::uint64_t pages = span.purged & span.purged >> 1 & 0x5555'5555'5555'5555;
+  WindowAlloc& window = windows_[window_of(Addr(span.base))];
+  while (pages != 0) {
+    const auto first = static_cast<unsigned>(std::countr_zero(pages)) / kUnits;
+    unsigned count = 0;
+    for (; pages != 0 && (pages >> ((first + count) * kUnits) & 1) != 0; ++count) {
+      pages &= pages - 1;
+      if (first + count + 1 == span.pages) {
+        ++count;
+        break;
+      }
+    }
+    REAM_CHECK(window.mark_scavenged(Addr(span.base) + bytes_of(Pages(first)), Pages(count)));
+  }
+  keep_pace();
 }
 
 Pages PageHeap::unscavenged_free() const noexcept {
@@ -139,8 +163,13 @@ PageHeapStats PageHeap::stats() noexcept {
   sum.free = sum.grown - sum.in_use;
   sum.scavenged = sum.free - bytes_of(unscavenged_free());
   sum.metadata = span_pool_.mapped_bytes() + map_.metadata_bytes();
+  // The map has a word for each page.
+  sum.metadata_touched =
+      span_pool_.touched_bytes() + Bytes(sum.grown.n / kPageBytes * sizeof(void*));
   for (std::size_t i = 0; i < kWindows; ++i) {
-    if (ready_[i]) sum.metadata += windows_[i].metadata().committed;
+    if (!ready_[i]) continue;
+    sum.metadata += windows_[i].metadata().committed;
+    sum.metadata_touched += windows_[i].metadata().committed;
   }
   return sum;
 }

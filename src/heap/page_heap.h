@@ -45,12 +45,13 @@ using WindowAlloc = page::PageAlloc<page::HeapWindow>;
 
 // Sums over all windows.
 struct PageHeapStats {
-  Bytes grown{};       // address space taken from the OS for objects
-  Bytes in_use{};      // pages that belong to a span
-  Bytes free{};        // free, perhaps resident
-  Bytes scavenged{};   // free and given back
-  Bytes metadata{};    // spans, page map, page allocators; resident only where touched
-  Bytes large_live{};  // usable bytes of live large objects
+  Bytes grown{};             // address space taken from the OS for objects
+  Bytes in_use{};            // pages that belong to a span
+  Bytes free{};              // free, perhaps resident
+  Bytes scavenged{};         // free and given back
+  Bytes metadata{};          // spans, page map, page allocators; resident only where touched
+  Bytes metadata_touched{};  // about what of it is
+  Bytes large_live{};        // usable bytes of live large objects
   Bytes peak_in_use{};
   std::uint64_t large_objects = 0;
   std::uint64_t large_mallocs = 0;
@@ -98,6 +99,11 @@ class PageHeap {
   // Gives back what exceeds the pace at this moment, until the budget is spent. False if there was
   // more, or time alone may make more of what is free exceed it.
   [[nodiscard]] bool give_back_excess(const WorkBudget& budget) noexcept REAM_EXCLUDES(lock_);
+
+  // What the worker has freed, since it was unused for long, does not count as needed of late:
+  // pages that were in use before it began, and are not any more.
+  [[nodiscard]] Bytes in_use() noexcept REAM_EXCLUDES(lock_);
+  void discount_since(Bytes in_use_before) noexcept REAM_EXCLUDES(lock_);
 
   // Memory inside spans was given back, or taken into use again: the pace learns from it.
   void count_inside(Bytes given, Bytes taken) noexcept REAM_EXCLUDES(lock_);
@@ -194,6 +200,7 @@ class PageHeap {
   // Pace: what changes the use of pages notes it under the lock; what exceeds goes back without it.
   void keep_pace() noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] Bytes excess() const noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] Bytes retained() const noexcept REAM_REQUIRES(lock_);
   // Settles one run of up to about `want`: it reads as zero then. Returns its size, 0 when there is
   // none, and adds to `given_back` what the OS took of it.
   Bytes purge_some(Bytes want, Bytes& given_back) noexcept REAM_EXCLUDES(lock_);
@@ -207,6 +214,7 @@ class PageHeap {
   void free_span_metadata(Span& span, std::size_t objects) noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] Span* new_large_span_locked(Pages pages, const Where& where, Bytes requested,
                                             DirtyRuns* dirty) noexcept REAM_REQUIRES(lock_);
+  void keep_purged(const Span& span) noexcept REAM_REQUIRES(lock_);
   void free_span_locked(Span& span) noexcept REAM_REQUIRES(lock_);
   bool resize_locked(Span& span, Pages want) noexcept REAM_REQUIRES(lock_);
   static void renew_if_moved(const Span& span, Addr base, Bytes bytes) noexcept;

@@ -10,7 +10,9 @@
 namespace ream {
 namespace {
 
-constexpr Bytes kMaxPurge = 16_MiB;    // at a time, on the way of a caller
+constexpr Bytes kMaxPurge = 16_MiB;  // at a time, on the way of a caller
+Bytes retained_when_idle() noexcept { return Bytes(options().retain.n / 4); }
+
 constexpr Bytes kLeastUrgent = 1_MiB;  // what the worker is woken for
 // What it may lag behind before callers do a part of its work: this, and an eighth of the heap.
 constexpr Bytes kMostLag = 64_MiB;
@@ -31,10 +33,14 @@ void PageHeap::keep_pace() noexcept {
   purge_due_.store(state, std::memory_order_relaxed);
 }
 
+Bytes PageHeap::retained() const noexcept {
+  return pace_.is_steady() ? retained_when_idle() : options().retain;
+}
+
 Bytes PageHeap::excess() const noexcept {
   const Bytes free = bytes_of(unscavenged_free());
   const Bytes resident = bytes_of(in_use_) + free;
-  const Bytes allowed = pace_.allowed() + options().retain;
+  const Bytes allowed = pace_.allowed() + retained();
   const Bytes beyond = resident > allowed ? resident - allowed : Bytes();
   return std::max(beyond, std::min(free, limit_.over_soft()));
 }
@@ -137,13 +143,24 @@ bool PageHeap::give_back_excess(const WorkBudget& budget) noexcept {
       os::MutexLock hold(lock_);
       keep_pace();
       want = excess();
-      may_become_due = bytes_of(unscavenged_free()) > options().retain;
+      may_become_due = bytes_of(unscavenged_free()) > retained_when_idle();
     }
     if (want == Bytes()) return !may_become_due;
     Bytes given_back{};
     if (purge_some(want, given_back) == Bytes()) return true;  // nothing can be given back
     if (budget.is_spent()) return false;
   }
+}
+
+Bytes PageHeap::in_use() noexcept {
+  os::MutexLock hold(lock_);
+  return bytes_of(in_use_);
+}
+
+void PageHeap::discount_since(Bytes in_use_before) noexcept {
+  os::MutexLock hold(lock_);
+  const Bytes now = bytes_of(in_use_);
+  if (now < in_use_before) pace_.discount(in_use_before - now);
 }
 
 void PageHeap::count_inside(Bytes given, Bytes taken) noexcept {

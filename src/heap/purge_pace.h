@@ -46,8 +46,19 @@ class PurgePace {
 
   // The resident memory that free pages and pages in use may take together.
   [[nodiscard]] Bytes allowed() const noexcept {
-    const auto [least, most] = std::minmax_element(peaks_.begin(), peaks_.end());
-    return *least == last_ && *most == last_ ? last_ : Bytes(most->n + most->n / 8);
+    const Bytes most = *std::max_element(peaks_.begin(), peaks_.end());
+    return is_steady() ? last_ : Bytes(most.n + most.n / 8);
+  }
+
+  // The use did not change for a whole window: the program is idle, or makes do with its caches.
+  [[nodiscard]] bool is_steady() const noexcept {
+    return std::all_of(peaks_.begin(), peaks_.end(),
+                       [this](Bytes peak) noexcept { return peak == last_; });
+  }
+
+  // So much of what counted as used was not: it lay unused in caches, long enough to be sure.
+  void discount(Bytes bytes) noexcept {
+    for (Bytes& peak : peaks_) peak = std::max(last_, peak - std::min(peak, bytes));
   }
 
   // Memory went back to the OS, or was taken from what is there already given back or new.

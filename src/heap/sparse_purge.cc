@@ -85,6 +85,7 @@ Bytes SparsePurge::all(Heap& heap) noexcept {
   in_list_ = false;
   heap.page_heap().limit().add_unused_inside(purged);
   purged_.fetch_add(purged.n, std::memory_order_relaxed);
+  step_.store(kStepBytes, std::memory_order_relaxed);  // looks made in vain before do not count
   return purged;
 }
 

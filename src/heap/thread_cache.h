@@ -59,6 +59,11 @@ struct Bin {
   }
 };
 
+// The owner counts by a plain addition, one instruction; others may read a count a moment old.
+REAM_RACES inline std::uint64_t load_frees(const Bin& bin) noexcept {
+  return *static_cast<const volatile std::uint64_t*>(&bin.frees);
+}
+
 struct ThreadCache {
   static constexpr std::size_t kMaxBinBytes = 256 << 10;
   static constexpr std::uint32_t kMaxBinObjects = 256;

@@ -262,7 +262,7 @@ ThreadCaches::BinTotals ThreadCaches::totals(ClassIndex c) noexcept {
     // The two may come from before and after a change of the array: then the bin counts as empty.
     if (top >= base && top - base <= ThreadCache::kMaxBinObjects)
       sum.cached += static_cast<std::uint64_t>(top - base);
-    sum.frees += __atomic_load_n(&bin.frees, __ATOMIC_RELAXED);
+    sum.frees += load_frees(bin);
   }
   return sum;
 }
@@ -275,6 +275,11 @@ std::uint64_t ThreadCaches::count() noexcept {
 Bytes ThreadCaches::metadata_bytes() noexcept {
   os::MutexLock hold(lock_);
   return pool_.mapped_bytes();
+}
+
+Bytes ThreadCaches::touched_bytes() noexcept {
+  os::MutexLock hold(lock_);
+  return pool_.touched_bytes();
 }
 
 void ThreadCaches::orphan_others() noexcept {

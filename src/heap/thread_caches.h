@@ -54,6 +54,7 @@ class ThreadCaches {
   [[nodiscard]] BinTotals totals(ClassIndex c) noexcept REAM_EXCLUDES(lock_);
   [[nodiscard]] std::uint64_t count() noexcept REAM_EXCLUDES(lock_);
   [[nodiscard]] Bytes metadata_bytes() noexcept REAM_EXCLUDES(lock_);
+  [[nodiscard]] Bytes touched_bytes() noexcept REAM_EXCLUDES(lock_);
 
   // Counts a free that found no cache.
   void count_free(ClassIndex c) noexcept {

@@ -31,6 +31,8 @@ class MetaPool {
   void free(void* block, std::size_t bytes) noexcept;
 
   [[nodiscard]] Bytes mapped_bytes() const noexcept { return mapped_; }
+  // Of these, handed out at some time: about what is resident.
+  [[nodiscard]] Bytes touched_bytes() const noexcept { return mapped_ - Bytes(end_ - begin_); }
   [[nodiscard]] Bytes used_bytes() const noexcept { return used_; }
 
  private:

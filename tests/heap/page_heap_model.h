@@ -55,6 +55,7 @@ class PageHeapModel {
     if (span->states()[0] == kFreeZero) {
       ASSERT_TRUE(Stamps::all_zero(Addr(span->base).ptr(), span->bytes()));
     }
+    span->purged = 0;  // written to here without the knowledge of a central list
     enter(*span);
   }
 

@@ -75,6 +75,7 @@ TEST_P(PageHeapTest, SmallSpansOfUntouchedMemoryAreKnownToBeZero) {
   ASSERT_NE(span, nullptr);
   EXPECT_EQ(span->states()[0], kFreeZero);
   std::memset(Addr(span->base).ptr(), 1, span->bytes());
+  span->purged = 0;
   heap->free_span(*span);
   span = heap->new_small_span(class_of(1000), 0);
   EXPECT_EQ(span->states()[0], kFree);  // the same pages, dirty
@@ -85,6 +86,32 @@ TEST_P(PageHeapTest, SmallSpansOfUntouchedMemoryAreKnownToBeZero) {
   span = heap->new_small_span(class_of(1000), 0);
   EXPECT_EQ(span->states()[0], purged ? kFreeZero : kFree);
   EXPECT_EQ(Stamps::all_zero(Addr(span->base).ptr(), span->bytes()), purged);
+}
+
+// Memory inside a span that is not resident stays known to be so when the span is freed.
+TEST_P(PageHeapTest, WhatWasPurgedInsideASpanIsScavengedAfterIt) {
+  if (GetParam() > 4_KiB) GTEST_SKIP() << "spans are smaller than OS pages";
+  ClassIndex c = 1;
+  while (kSizeClasses[c].span_pages < 6) ++c;
+  Span* span = heap->new_small_span(c, 0);
+  ASSERT_NE(span, nullptr);
+  const Addr base(span->base);
+  const std::uint64_t pages = span->pages;
+  ASSERT_EQ(span->purged, low_mask(static_cast<unsigned>(2 * pages)));
+  // Pages 1 and 3 were written, half of page 4, and all from 5 on but the last.
+  span->purged = 0b01'00'11'00'11 | std::uint64_t{3} << (2 * (pages - 1));
+  for (std::uint64_t page = 0; page < pages; ++page) {
+    if (page != 0 && page != 2 && page + 1 != pages)
+      std::memset((base + Bytes(page * kPageBytes)).ptr(), 1, 4096);
+  }
+  const Bytes before = heap->stats().free - heap->stats().scavenged;
+  heap->free_span(*span);
+  EXPECT_EQ(heap->stats().free - heap->stats().scavenged - before, Bytes((pages - 3) * kPageBytes));
+  Span* zeroed = heap->new_large_span(Bytes(pages * kPageBytes), 16_B, true);
+  ASSERT_NE(zeroed, nullptr);
+  ASSERT_EQ(zeroed->base, base.n);
+  EXPECT_TRUE(Stamps::all_zero(base.ptr(), zeroed->bytes()));
+  EXPECT_TRUE(heap->is_valid());
 }
 
 class PageHeapThreadTest : public PageHeapTest {
@@ -111,6 +138,7 @@ TEST_F(PageHeapThreadTest, ThreadsMakeAndFreeSpansOfTheirOwn) {
           const std::uint64_t tag = t << 32 | i;
           if (span->is_large()) wrong += !Stamps::all_zero(Addr(span->base).ptr(), span->bytes());
           Stamps::write(Addr(span->base).ptr(), span->bytes(), tag);
+          span->purged = 0;
           mine.emplace_back(span, tag);
         } else if (!mine.empty()) {
           auto& [span, tag] = random.pick(mine);

@@ -102,6 +102,17 @@ TEST(PurgePaceTest, RandomUseEqualsTheDefinition) {
   }
 }
 
+TEST(PurgePaceTest, WhatLayUnusedDoesNotCount) {
+  PurgePace pace;
+  pace.note(100_MiB, kStart);
+  pace.note(60_MiB, kStart + 1);
+  pace.note(30_MiB, kStart + kSlot);
+  pace.discount(20_MiB);
+  EXPECT_EQ(pace.allowed(), allowed_for(80_MiB));
+  pace.discount(1_GiB);
+  EXPECT_EQ(pace.allowed(), 30_MiB);  // never less than what is used now
+}
+
 TEST(PurgePaceTest, AWindowThatWasTooShortDoubles) {
   PurgePace pace;
   pace.note(1_GiB, kStart);

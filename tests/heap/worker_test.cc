@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <thread>
@@ -11,6 +12,8 @@
 
 #include "heap/heap.h"
 #include "os/child.h"
+#include "os/process.h"
+#include "os/sanitized.h"
 #include "support/random.h"
 
 namespace ream {
@@ -26,7 +29,7 @@ bool comes_true(Condition condition) {
 }
 
 bool falls_asleep() {
-  return comes_true([] { return g_heap.worker().is_asleep(); });
+  return comes_true([] { return g_heap.worker().is_asleep() || !g_heap.worker().is_running(); });
 }
 
 std::vector<void*> filled(std::size_t bytes, Bytes total) {
@@ -41,14 +44,14 @@ std::vector<void*> filled(std::size_t bytes, Bytes total) {
 // One in n stays, at random.
 void thin_out(std::vector<void*>& objects, std::uint64_t n) {
   Random random(7);
-  std::vector<void*> kept;
+  std::size_t kept = 0;
   for (void* p : objects) {
     if (random.one_in(n))
-      kept.push_back(p);
+      objects[kept++] = p;
     else
       g_heap.free(p);
   }
-  objects.swap(kept);
+  objects.resize(kept);
 }
 
 void expect_intact(const std::vector<void*>& objects, std::size_t bytes) {
@@ -104,7 +107,43 @@ TEST(WorkerTest, SleepsUntilSomethingChanges) {
   EXPECT_TRUE(falls_asleep());
 }
 
+Bytes resident() { return os::resident_set(); }
+
+// Every resident page is accounted for: what the heap says of itself agrees with the kernel.
+TEST(WorkerTest, TheAccountAgreesWithTheKernel) {
+  if (os::kSanitized) GTEST_SKIP() << "a sanitizer's own memory counts as well";
+  static_cast<void>(g_heap.trim());
+  ASSERT_TRUE(falls_asleep());
+  constexpr std::size_t kSizes[] = {24, 200, 1000, 3000, 9000, 40'000, 900'000};
+  std::vector<std::vector<void*>> objects;  // of libc's memory, all of it resident before it begins
+  for (const std::size_t bytes : kSizes) objects.emplace_back((40 << 20) / bytes);
+  const Bytes rss = resident();
+  const Bytes counted = g_heap.stats().resident();
+  const auto expect_agreement = [&](const char* when) {
+    const auto kernel = static_cast<std::int64_t>(resident().n - rss.n);
+    const auto ours = static_cast<std::int64_t>(g_heap.stats().resident().n - counted.n);
+    const std::int64_t apart = kernel > ours ? kernel - ours : ours - kernel;
+    const std::int64_t most = std::max<std::int64_t>(kernel / 100, 2 << 20);
+    EXPECT_LE(apart, most) << when << ": kernel " << kernel << ", ours " << ours;
+  };
+  for (std::size_t i = 0; i < std::size(kSizes); ++i) {
+    for (void*& p : objects[i]) {
+      p = g_heap.allocate(kSizes[i]);
+      std::memset(p, 0x3c, g_heap.usable_size(p));
+    }
+  }
+  expect_agreement("full");
+  for (auto& of_size : objects) thin_out(of_size, 10);
+  expect_agreement("freed");
+  ASSERT_TRUE(falls_asleep());
+  expect_agreement("idle");
+  for (auto& of_size : objects) free_all(of_size);
+  ASSERT_TRUE(falls_asleep());
+  expect_agreement("empty");
+}
+
 TEST(WorkerTest, AChildOfForkGetsItsOwn) {
+  if (os::kSanitized) GTEST_SKIP() << "sanitizers allow no threads in a child";
   auto objects = filled(1000, 32_MiB);
   ASSERT_TRUE(g_heap.worker().is_running());
   const int result = os::exit_of_child([&] {
