@@ -36,6 +36,7 @@ if(TARGET ream_shared)
     LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT malloc)
   install(EXPORT ream_malloc_export NAMESPACE ream:: FILE ream-malloc.cmake DESTINATION "${package_dir}"
     COMPONENT malloc)
+  install(FILES include/ream/ream.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/ream" COMPONENT malloc)
   if(TARGET ream)
     install(TARGETS ream RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT malloc)
   endif()

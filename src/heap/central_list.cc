@@ -51,6 +51,14 @@ Bytes free_spans(PageHeap& pages, Span* emptied) noexcept {
   return freed;
 }
 
+// How many of `want` objects of a span with purged units may be taken, given what becomes resident.
+std::uint32_t admitted(const MemoryLimit& limit, const Span& span, std::uint32_t want) noexcept {
+  if (limit.admits(unused_inside(span))) [[likely]]
+    return want;
+  constexpr std::uint64_t kUnits = std::uint64_t{2} << kUnitShift;  // that an object's ends lie in
+  return limit.admits(Bytes(span.object_bytes + kUnits)) ? 1 : 0;
+}
+
 }  // namespace
 
 void CentralList::link(Span& span) noexcept {
@@ -133,11 +141,15 @@ std::uint32_t CentralList::fetch(PageHeap& pages, ClassIndex c, std::uint8_t sha
       link(*span);
       continue;
     }
-    if (span->used == 0) --empty_spans_;
     const std::uint64_t purged = span->purged;
-    const std::uint32_t got = take_objects(*span, out + taken, max - taken);
+    const std::uint32_t most =
+        purged == 0 ? max - taken : admitted(pages.limit(), *span, max - taken);
+    if (most == 0) break;
+    if (span->used == 0) --empty_spans_;
+    const std::uint32_t got = take_objects(*span, out + taken, most);
     if (purged != span->purged) {
       const unsigned retaken = count_bits(purged & ~span->purged);
+      pages.limit().subtract_unused_inside(Bytes(std::uint64_t{retaken} << kUnitShift));
       purged_units_ -= retaken;
       if (span->was_purged) retaken_units_ += retaken;
     }

@@ -28,6 +28,7 @@ void Heap::before_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
     for (CentralList& list : central_[s]) list.lock().lock_for_fork();
   }
   page_heap_.lock().lock_for_fork();
+  callbacks_.lock().lock_for_fork();
 }
 
 void Heap::after_fork_in_parent() noexcept {
@@ -53,6 +54,7 @@ void Heap::after_fork_in_child() noexcept {
 }
 
 void Heap::unlock_after_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
+  callbacks_.lock().unlock_after_fork();
   page_heap_.lock().unlock_after_fork();
   for (unsigned s = 0; s < forking_shards_; ++s) {
     for (CentralList& list : central_[s]) list.lock().unlock_after_fork();
@@ -66,6 +68,7 @@ void Heap::take_over_from_parent() noexcept {
   page_heap_.after_fork_in_child();
   large_cache_.after_fork_in_child();
   worker_.after_fork_in_child();
+  callbacks_.after_fork_in_child();
   caches_.orphan_others();
 }
 

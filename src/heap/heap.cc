@@ -12,14 +12,16 @@ constinit Heap g_heap;
 void* Heap::allocate_slow(ClassIndex c) noexcept {
   start_heap();
   worker_.start_if_due(page_heap_.size());
-  for (bool reclaimed = false;; reclaimed = true) {
+  if (page_heap_.limit().is_above_soft()) relieve_without_worker();
+  for (unsigned attempt = 0;;) {
     // Making a cache may allocate, and so fill the bin already.
     ThreadCache& cache = caches_.get();
     Bin& bin = cache.bins[c];
     if (!is_dry(bin) || (!cache.bypass && caches_.refill(*this, cache, c))) return pop_live(bin);
     void* object = allocate_bypassing(c);
-    if (object != nullptr || reclaimed) return object;
-    reclaim();
+    if (object != nullptr) return object;
+    if (!make_room(Bytes(std::uint64_t{kSizeClasses[c].span_pages} << kPageShift), attempt))
+      return nullptr;
   }
 }
 
@@ -98,7 +100,9 @@ Bytes Heap::trim() noexcept {
 }
 
 bool Heap::tidy(const WorkBudget& budget) noexcept {
-  bool clean = true;
+  follow_group(MemoryLimit::kFollowNs);
+  relieve();
+  bool clean = !page_heap_.limit().is_above_soft();
   const std::uint64_t now_ns = os::now_ns();
   const Bytes in_use = page_heap_.in_use();
   const std::uint64_t age_ns = page_heap_.pace_window_ns() / PurgePace::kSlots * 3;

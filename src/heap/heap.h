@@ -27,6 +27,7 @@
 #include "heap/large_cache.h"
 #include "heap/misuse.h"
 #include "heap/page_heap.h"
+#include "heap/pressure_callbacks.h"
 #include "heap/sparse_purge.h"
 #include "heap/thread_cache.h"
 #include "heap/thread_caches.h"
@@ -94,6 +95,12 @@ class Heap {
   // the OS. Returns the bytes given back.
   Bytes trim() noexcept;
 
+  // Limits of resident memory (memory_limit.h); 0 is none. False, and nothing changed, if the soft
+  // one is above the hard one. From now on the control group's are not followed.
+  [[nodiscard]] bool set_memory_limit(Bytes soft, Bytes hard) noexcept;
+  // Takes over the limits that the options give.
+  void set_limit_of_options() noexcept;
+
   [[nodiscard]] HeapStats stats() noexcept;
   // Of one class, over all shards and caches.
   [[nodiscard]] ClassStats class_stats(ClassIndex c) noexcept;
@@ -116,6 +123,7 @@ class Heap {
     return central_[shard][c];
   }
   [[nodiscard]] ThreadCaches& caches() noexcept { return caches_; }
+  [[nodiscard]] PressureCallbacks& callbacks() noexcept { return callbacks_; }
 
   // Walks everything; for audits and tests. REQUIRES: no other thread uses the heap.
   [[nodiscard]] bool is_valid() noexcept;
@@ -151,11 +159,26 @@ class Heap {
   // more.
   void reclaim() noexcept;
 
+  // Memory limits (heap_pressure.cc).
+  // A request of `bytes` (whole pages) found no memory: whether to try again, after something was
+  // done about it. `attempt` is 0 at first and then belongs to this function. REQUIRES: no lock is
+  // held.
+  [[nodiscard]] REAM_COLD bool make_room(Bytes bytes, unsigned& attempt) noexcept;
+  // Makes all that lies unused free pages, or gives it back.
+  void reclaim_everything() noexcept;
+  // Above the soft limit: gives back what can be, and tells the program. At most every
+  // MemoryLimit::kAlertNs. REQUIRES: no lock is held.
+  void relieve() noexcept;
+  REAM_COLD void relieve_without_worker() noexcept;
+  // Reads the control group's limits if they are followed and were last read age_ns ago.
+  void follow_group(std::uint64_t age_ns) noexcept;
+
   PageHeap page_heap_;
   LargeCache large_cache_;
   SparsePurge sparse_;
   Worker worker_;
   ThreadCaches caches_;
+  PressureCallbacks callbacks_;
   std::array<std::array<CentralList, kClassCount>, kMaxShards> central_;  // by shard, then class
   // Of fork.cc; changed by the forking thread while it holds the locks.
   void unlock_after_fork() noexcept;

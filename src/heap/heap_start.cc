@@ -26,6 +26,7 @@ void start_heap() noexcept {
   set_message_sink(os::write_stderr);
   set_end_program(end_program);
   read_options();
+  g_heap.set_limit_of_options();
   // Allocates, and then finds a heap that works.
   static_cast<void>(os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child));
 }

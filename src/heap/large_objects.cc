@@ -18,17 +18,17 @@ constexpr Bytes kMoveByPages = 1_MiB;
 void* Heap::allocate_large(std::size_t bytes, std::size_t alignment, bool zeroed) noexcept {
   start_heap();
   worker_.start_if_due(page_heap_.size());
+  if (page_heap_.limit().is_above_soft()) relieve_without_worker();
   if (bytes > PageHeap::kMaxObjectBytes || alignment > PageHeap::kMaxAlignment) return nullptr;
   if (alignment <= kPageBytes && bytes <= LargeCache::kMaxSpanBytes) {
     const LargeCache::Taken cached = large_cache_.take(t_cache->shard, pages_for(Bytes(bytes)));
     if (cached.fitting != nullptr) return reuse_large(*cached.fitting, bytes, zeroed);
     if (cached.evicted != nullptr) page_heap_.free_span(*cached.evicted);
   }
-  for (bool reclaimed = false;; reclaimed = true) {
+  for (unsigned attempt = 0;;) {
     Span* span = page_heap_.new_large_span(Bytes(bytes), Bytes(alignment), zeroed);
     if (span != nullptr) return Addr(span->base).ptr();
-    if (reclaimed) return nullptr;
-    reclaim();
+    if (!make_room(bytes_of(pages_for(Bytes(bytes))), attempt)) return nullptr;
   }
 }
 
@@ -81,11 +81,18 @@ void Heap::reallocate_to_nothing(void* object) noexcept {
 
 void* Heap::reallocate_large(const LiveObject& object, std::size_t bytes) noexcept {
   if (bytes > PageHeap::kMaxObjectBytes) return nullptr;
-  if (page_heap_.resize_in_place(*object.span, Bytes(bytes))) return object.address;
-  if (object.span->bytes() >= kMoveByPages.n) {
-    // Room behind a block that grew once lets it grow on where it is.
-    Span* to = page_heap_.move_pages(*object.span, Bytes(bytes), Bytes(bytes / 2));
-    if (to != nullptr) return Addr(to->base).ptr();
+  const std::uint64_t before = object.span->bytes();
+  const std::uint64_t after = bytes_of(pages_for(Bytes(bytes))).n;
+  const Bytes added(after > before ? after - before : 0);
+  for (unsigned attempt = 0;;) {
+    if (page_heap_.resize_in_place(*object.span, Bytes(bytes))) return object.address;
+    if (before >= kMoveByPages.n) {
+      // Room behind a block that grew once lets it grow on where it is.
+      Span* to = page_heap_.move_pages(*object.span, Bytes(bytes), Bytes(bytes / 2));
+      if (to != nullptr) return Addr(to->base).ptr();
+    }
+    // Copying takes more than what the object grows by.
+    if (page_heap_.limit().admits(added) || !make_room(added, attempt)) break;
   }
   return move_object(object, bytes);
 }

@@ -12,5 +12,6 @@ inline constexpr auto kThreadCaches =
 inline constexpr auto kSparsePurge = static_cast<os::LockRank>(15);
 inline constexpr auto kCentral = static_cast<os::LockRank>(20);  // one central list
 inline constexpr auto kPageHeap = static_cast<os::LockRank>(30);
+inline constexpr auto kPressureCallbacks = static_cast<os::LockRank>(40);
 
 }  // namespace ream::rank

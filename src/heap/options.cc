@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/format.h"
+#include "heap/memory_limit.h"
 #include "os/os.h"
 
 namespace ream {
@@ -14,18 +15,18 @@ constinit Options g_options;
 
 constexpr char kPrefix[] = "REAM_";
 
-// A number with an optional suffix. False when it is none, or does not fit.
-bool parse_size(const char* text, Bytes& result) noexcept {
+// A number with an optional suffix, up to `end`. False when it is none, or does not fit.
+bool parse_size(const char* text, const char* end, Bytes& result) noexcept {
   std::uint64_t n = 0;
   const char* p = text;
-  for (; *p >= '0' && *p <= '9'; ++p) {
+  for (; p != end && *p >= '0' && *p <= '9'; ++p) {
     if (__builtin_mul_overflow(n, 10u, &n) ||
         __builtin_add_overflow(n, static_cast<unsigned>(*p - '0'), &n))
       return false;
   }
   if (p == text) return false;
   unsigned shift = 0;
-  switch (*p) {
+  switch (p != end ? *p : '\0') {
     case 'K':
       shift = 10;
       break;
@@ -39,9 +40,38 @@ bool parse_size(const char* text, Bytes& result) noexcept {
       break;
   }
   if (shift != 0) ++p;
-  if (*p != '\0' || n > (~std::uint64_t{0} >> shift)) return false;
+  if (p != end || n > (~std::uint64_t{0} >> shift)) return false;
   result = Bytes(n << shift);
   return true;
+}
+
+bool parse_size(const char* text, Bytes& result) noexcept {
+  return parse_size(text, text + std::strlen(text), result);
+}
+
+// "NAME=SIZE" at the beginning of `text`, up to a comma or the end. Moves `text` behind it and the
+// comma. False when it is another name, the size is bad or 0, or nothing follows the comma.
+bool parse_named_size(const char*& text, const char* name, Bytes& result) noexcept {
+  const std::size_t n = std::strlen(name);
+  if (std::strncmp(text, name, n) != 0) return false;
+  const char* const end = text + std::strcspn(text, ",");
+  if (!parse_size(text + n, end, result) || result == Bytes()) return false;
+  if (*end == ',' && end[1] == '\0') return false;
+  text = *end == ',' ? end + 1 : end;
+  return true;
+}
+
+bool parse_limit(const char* text, Options& o) noexcept {
+  o.soft_limit = o.hard_limit = Bytes();
+  o.limit_of_group = std::strcmp(text, "auto") == 0;
+  if (o.limit_of_group) return true;
+  if (parse_size(text, o.hard_limit)) {
+    o.soft_limit = MemoryLimit::soft_of(o.hard_limit);
+    return true;
+  }
+  const bool soft = parse_named_size(text, "soft=", o.soft_limit);
+  const bool hard = parse_named_size(text, "hard=", o.hard_limit);
+  return *text == '\0' && (soft || hard) && (!hard || o.soft_limit <= o.hard_limit);
 }
 
 bool parse_switch(const char* text, bool& result) noexcept {
@@ -62,6 +92,7 @@ constexpr Known kKnown[] = {
      [](const char* value, Options& o) noexcept { return parse_size(value, o.retain); }},
     {"REAM_WORKER",
      [](const char* value, Options& o) noexcept { return parse_switch(value, o.worker); }},
+    {"REAM_MEMORY_LIMIT", parse_limit},
     {"REAM_REPORT",
      [](const char* value, Options& o) noexcept {
        o.report = value;

@@ -7,6 +7,9 @@
 //                       K, M or G
 //   REAM_WORKER=on|off  a thread that gives memory back (default on); without it threads that free
 //                       or grow do it in slices
+//   REAM_MEMORY_LIMIT=SIZE         resident memory of the heap: hard limit, soft is 7/8 of it
+//                    soft=SIZE,hard=SIZE  either or both, in this order
+//                    auto          those of the control group (docs/memory-limits.md)
 //   REAM_REPORT=FILE    at exit, a report of the heap is written to FILE (`ream run --report` sets
 //   it)
 //
@@ -20,6 +23,9 @@ namespace ream {
 struct Options {
   Bytes retain = 4_MiB;
   bool worker = true;
+  Bytes soft_limit{};            // 0: none
+  Bytes hard_limit{};            // likewise
+  bool limit_of_group = false;   // the two are the control group's
   const char* report = nullptr;  // in the environment, so it lives as long as the process
 };
 

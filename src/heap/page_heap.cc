@@ -16,23 +16,31 @@ PageHeap::Run PageHeap::find_run(Pages pages, const Where& where, DirtyRuns* dir
     if (!ready_[i]) continue;
     WindowAlloc& window = windows_[i];
     Allocation got;
-    if (dirty == nullptr && where.room == Pages()) {
+    const Bytes bytes = bytes_of(pages);
+    const Bytes most_new = bytes - std::min(bytes, where.moving);
+    if (dirty == nullptr && where.room == Pages() && limit_.admits(most_new)) {
       got = window.alloc(pages, where.align);
       if (!got) continue;
     } else {
       // In two steps, since allocating forgets which pages were given back.
       const page::Place place = window.find_aligned(pages + where.room, where.align);
       if (!place) continue;
-      if (dirty != nullptr) {
-        window.for_each_unscavenged(place.base, pages, [dirty](Addr run, Pages n) noexcept {
-          dirty->add(run, bytes_of(n));
-        });
+      Bytes resident = where.moving;
+      window.for_each_unscavenged(place.base, pages,
+                                  [dirty, &resident](Addr run, Pages n) noexcept {
+                                    if (dirty != nullptr) dirty->add(run, bytes_of(n));
+                                    resident += bytes_of(n);
+                                  });
+      if (!limit_.admits(bytes - std::min(bytes, resident))) {
+        Run none;
+        none.refused = true;
+        return none;
       }
       got = window.alloc_range(place.base, pages);
       REAM_CHECK(got);
     }
     if (window.scavenge_shape().physical_page > 1) note_backed_neighbours(window, got.base, pages);
-    return {got.base, got.scavenged == bytes_of(pages), got.scavenged};
+    return {got.base, got.scavenged == bytes, got.scavenged, false};
   }
   return {};
 }
@@ -47,8 +55,12 @@ void PageHeap::note_backed_neighbours(WindowAlloc& window, Addr base, Pages page
 }
 
 PageHeap::Run PageHeap::allocate_run(Pages pages, const Where& where, DirtyRuns* dirty) noexcept {
+  // Fits if all that is resident and free were reused; else it is not worth a search, or growth.
+  const Bytes reusable = bytes_of(unscavenged_free()) + where.moving;
+  const Bytes bytes = bytes_of(pages);
+  if (!limit_.admits(bytes - std::min(bytes, reusable))) return {};
   Run run = find_run(pages, where, dirty);
-  if (run.base == Addr() && grow(pages + where.room, where.align)) {
+  if (run.base == Addr() && !run.refused && grow(pages + where.room, where.align)) {
     run = find_run(pages, where, dirty);
   }
   if (run.base == Addr()) return {};
@@ -86,6 +98,7 @@ Span* PageHeap::new_small_span(ClassIndex c, std::uint8_t shard) noexcept {
   }
   init_small_span(*span, run.base, c, shard, run.zero);
   if (run.zero) fresh_span_bytes_.fetch_add(span->bytes(), std::memory_order_relaxed);
+  limit_.add_unused_inside(unused_inside(*span));
   map_.enter(*span);
   return span;
 }
@@ -105,6 +118,8 @@ void PageHeap::free_span_locked(Span& span) noexcept {
     ++counts_.large_frees;
     if (span.moved) --moved_spans_;
     renew_if_moved(span, Addr(span.base), Bytes(span.bytes()));
+  } else {
+    limit_.subtract_unused_inside(unused_inside(span));
   }
   free_run(Addr(span.base), Pages(span.pages));
   if (span.purged != 0) keep_purged(span);
@@ -175,7 +190,9 @@ bool PageHeap::is_valid() noexcept {
     if (!windows_[i].is_valid()) return false;
     in_use += windows_[i].total_pages() - windows_[i].free_pages_total();
   }
-  return in_use == in_use_ + purging_.pages;
+  const Bytes published = limit_.in_use() + limit_.unused_inside();
+  return in_use == in_use_ + purging_.pages &&
+         published >= bytes_of(in_use + unscavenged_free());  // 4
 }
 
 }  // namespace ream

@@ -13,6 +13,8 @@
 //  1. in_use_ = pages that the windows' allocators count as allocated.
 //  2. Every page in use belongs to exactly one span, and the page map knows it.
 //  3. Pages in use + free pages not given back stay near what PurgePace allows.
+//  4. What limit() says of pages and metadata is true whenever the lock is free. No run of pages is
+//     handed out whose fresh part it does not admit.
 //
 // Lifetime: constant-initialised, never destroyed.
 #pragma once
@@ -26,6 +28,7 @@
 #include "base/units.h"
 #include "heap/dirty_runs.h"
 #include "heap/lock_ranks.h"
+#include "heap/memory_limit.h"
 #include "heap/purge_pace.h"
 #include "heap/work_budget.h"
 #include "os/os.h"
@@ -113,6 +116,13 @@ class PageHeap {
   // on the way of whoever frees or grows.
   void set_worker(Worker* worker) noexcept { worker_.store(worker, std::memory_order_relaxed); }
 
+  // Gives free pages back until the limit admits `more` resident bytes. False when it does not,
+  // with nothing left to give back.
+  bool make_room(Bytes more) noexcept REAM_EXCLUDES(lock_);
+  // The limits of resident memory. Who changes them calls limit_changed().
+  [[nodiscard]] MemoryLimit& limit() noexcept { return limit_; }
+  void limit_changed() noexcept REAM_EXCLUDES(lock_);
+
   // Gives every free page back to the OS now. Returns how much.
   Bytes purge_all() noexcept REAM_EXCLUDES(lock_);
 
@@ -157,15 +167,17 @@ class PageHeap {
   friend struct inspect::RootAccess;
 
   struct Run {
-    Addr base;
-    bool zero;        // all of it reads as zero
-    Bytes scavenged;  // what of it is not resident
+    Addr base{};
+    bool zero = false;     // all of it reads as zero
+    Bytes scavenged{};     // what of it is not resident
+    bool refused = false;  // there is one, but the limit does not admit it
   };
 
   // What is asked of a run's place.
   struct Where {
     Pages align{1};
-    Pages room{};  // free pages behind it
+    Pages room{};    // free pages behind it
+    Bytes moving{};  // resident memory that the run takes over from another, by mremap
   };
 
   // With `dirty`, notes there what of the run may not read as zero.
@@ -193,6 +205,9 @@ class PageHeap {
   // none, and adds to `given_back` what the OS took of it.
   Bytes purge_some(Bytes want, Bytes& given_back) noexcept REAM_EXCLUDES(lock_);
   void purge_if_due() noexcept REAM_EXCLUDES(lock_);
+  // Tells the limit what is resident.
+  void publish() noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] bool is_purging() noexcept REAM_EXCLUDES(lock_);
   [[nodiscard]] Pages unscavenged_free() const noexcept REAM_REQUIRES(lock_);
 
   [[nodiscard]] Span* new_span_metadata(std::size_t objects) noexcept REAM_REQUIRES(lock_);
@@ -230,6 +245,7 @@ class PageHeap {
   enum Due : std::uint8_t { kNotDue, kDue, kOverdue };
   std::atomic<Due> purge_due_{kNotDue};
   std::atomic<Worker*> worker_{nullptr};
+  MemoryLimit limit_;
   std::atomic<std::uint64_t> size_{0};
   std::uint32_t moved_spans_ REAM_GUARDED_BY(lock_) = 0;  // live spans with the moved mark
   Pages in_use_ REAM_GUARDED_BY(lock_);

@@ -48,6 +48,7 @@ bool PageHeap::grow_by(Bytes bytes, Bytes align) noexcept {
   ++counts_.grows;
   counts_.grown += bytes;
   size_.store(counts_.grown.n, std::memory_order_relaxed);
+  publish();
   return true;
 }
 

@@ -82,6 +82,7 @@ bool PageHeap::resize_locked(Span& span, Pages want) noexcept {
   const Addr base(span.base);
   WindowAlloc& window = windows_[window_of(base)];
   if (want > have) {
+    if (!limit_.admits(bytes_of(want - have))) return false;
     if (!window.try_extend(base, have, want)) return false;
     in_use_ += want - have;
   } else if (want < have) {
@@ -103,17 +104,17 @@ bool PageHeap::resize_locked(Span& span, Pages want) noexcept {
 namespace {
 
 // The OS moves what is one mapping to it. Where a range is several, its halves are tried; small
-// rests are copied.
-void move_or_copy(Addr from, Addr to, Bytes bytes) noexcept {
+// rests are copied. True if nothing was: then `from` is not resident any more.
+bool move_or_copy(Addr from, Addr to, Bytes bytes) noexcept {
   constexpr Bytes kCopied = 1_MiB;
-  if (os::move_pages(from, to, bytes)) return;
+  if (os::move_pages(from, to, bytes)) return true;
   if (bytes <= kCopied) {
     std::memcpy(to.ptr(), from.ptr(), bytes.n);
-    return;
+    return false;
   }
   const Bytes half(round_up(bytes.n / 2, os::os_page_size().n));
-  move_or_copy(from, to, half);
-  move_or_copy(from + half, to + half, bytes - half);
+  const bool first = move_or_copy(from, to, half);
+  return move_or_copy(from + half, to + half, bytes - half) && first;
 }
 
 }  // namespace
@@ -128,14 +129,20 @@ Span* PageHeap::move_pages(Span& span, Bytes bytes, Bytes room) noexcept {
   {
     os::MutexLock hold(lock_);
     if (moved_spans_ >= kMaxMovedSpans) return nullptr;
-    to = new_large_span_locked(want, {align, pages_for(room)}, bytes, nullptr);
-    if (to == nullptr) to = new_large_span_locked(want, {align}, bytes, nullptr);
+    to = new_large_span_locked(want, {align, pages_for(room), moved}, bytes, nullptr);
+    if (to == nullptr) to = new_large_span_locked(want, {align, {}, moved}, bytes, nullptr);
     if (to == nullptr) return nullptr;
     to->moved = true;
     ++moved_spans_;
   }
-  move_or_copy(Addr(span.base), Addr(to->base), moved);  // both are this thread's: no lock
-  free_span(span);
+  const Addr from(span.base);
+  const bool left_nothing = move_or_copy(from, Addr(to->base), moved);  // both are ours: no lock
+  {
+    os::MutexLock hold(lock_);
+    free_span_locked(span);
+    if (left_nothing && windows_[window_of(from)].mark_scavenged(from, pages_for(moved))) publish();
+  }
+  purge_if_due();
   return to;
 }
 

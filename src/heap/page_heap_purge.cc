@@ -1,4 +1,5 @@
 // What the page heap gives back to the OS, and when.
+#include <algorithm>
 #include <cstring>
 
 #include "heap/options.h"
@@ -15,15 +16,19 @@ Bytes retained_when_idle() noexcept { return Bytes(options().retain.n / 4); }
 constexpr Bytes kLeastUrgent = 1_MiB;  // what the worker is woken for
 // What it may lag behind before callers do a part of its work: this, and an eighth of the heap.
 constexpr Bytes kMostLag = 64_MiB;
+constexpr std::uint64_t kPauseNs = 50'000;  // between looks whether another thread's purge is done
 
 }  // namespace
 
 void PageHeap::keep_pace() noexcept {
-  pace_.note(bytes_of(in_use_), os::now_ns());
+  const std::uint64_t now_ns = os::now_ns();
+  pace_.note(bytes_of(in_use_), now_ns);
   const bool has_worker = worker_.load(std::memory_order_relaxed) != nullptr;
+  publish();
   const Bytes due = excess();
   Due state = kNotDue;
   if (due.n != 0 && (!has_worker || due >= kLeastUrgent)) state = kDue;
+  if (limit_.relief_due(now_ns)) state = kDue;
   if (due > kMostLag + Bytes(bytes_of(in_use_).n / 8)) state = kOverdue;
   purge_due_.store(state, std::memory_order_relaxed);
 }
@@ -33,9 +38,49 @@ Bytes PageHeap::retained() const noexcept {
 }
 
 Bytes PageHeap::excess() const noexcept {
-  const Bytes resident = bytes_of(in_use_ + unscavenged_free());
+  const Bytes free = bytes_of(unscavenged_free());
+  const Bytes resident = bytes_of(in_use_) + free;
   const Bytes allowed = pace_.allowed() + retained();
-  return resident > allowed ? resident - allowed : Bytes();
+  const Bytes beyond = resident > allowed ? resident - allowed : Bytes();
+  return std::max(beyond, std::min(free, limit_.over_soft()));
+}
+
+void PageHeap::publish() noexcept {
+  Bytes sum = bytes_of(in_use_ + unscavenged_free() + purging_.pages);
+  sum += span_pool_.mapped_bytes() + map_.metadata_bytes();
+  for (std::size_t i = 0; i < kWindows; ++i) {
+    if (ready_[i]) sum += windows_[i].metadata().committed;
+  }
+  limit_.publish_pages(sum);
+}
+
+void PageHeap::limit_changed() noexcept {
+  {
+    os::MutexLock hold(lock_);
+    keep_pace();
+  }
+  purge_if_due();
+}
+
+bool PageHeap::make_room(Bytes more) noexcept {
+  // More than needed, so that a heap at its limit does not come here for each run of pages.
+  const Bytes slack = std::min(Bytes(limit_.hard().n / 64), kMaxPurge);
+  Bytes want = limit_.missing(more);
+  if (want == Bytes()) return true;
+  for (want += slack; want != Bytes();) {
+    Bytes given_back{};
+    const Bytes settled = purge_some(want, given_back);
+    want -= std::min(want, given_back);
+    if (settled != Bytes()) continue;
+    if (limit_.admits(more) || !is_purging()) break;
+    os::sleep_ns(kPauseNs);  // another thread's purge is about to make room
+  }
+  return limit_.admits(more);
+}
+
+bool PageHeap::is_purging() noexcept {
+  os::MutexLock hold(lock_);
+  return static_cast<bool>(purging_);
 }
 
 // A run being purged is in nobody's hands but this thread's, so the lock is free while the OS
@@ -60,6 +105,7 @@ Bytes PageHeap::purge_some(Bytes want, Bytes& given_back) noexcept {
   os::MutexLock hold(lock_);
   windows_[w].end_purge(run, true);
   purging_ = {};
+  publish();
   if (purged) {
     counts_.purged_bytes += bytes.n;
     pace_.count_given(bytes);
@@ -134,6 +180,7 @@ void PageHeap::after_fork_in_child() noexcept {
   if (!purging_) return;
   windows_[window_of(purging_.base)].end_purge(purging_, false);
   purging_ = {};
+  publish();
 }
 
 Bytes PageHeap::purge_all() noexcept {

@@ -29,6 +29,9 @@ unsigned most_shards() noexcept {
   return most;
 }
 
+// Above the soft memory limit a cache may hold such a part of its budget.
+constexpr std::uint64_t kScarceShare = 4;
+
 // False before a thread's first slow path and after its end.
 bool has_own_cache() noexcept { return t_cache != &g_no_cache && t_cache != &g_bypass; }
 
@@ -52,6 +55,7 @@ ThreadCache& ThreadCaches::get() noexcept {
       if (first_ != nullptr) first_->prev = cache;
       first_ = cache;
       __atomic_store_n(&count_, count_ + 1, __ATOMIC_RELAXED);
+      g_heap.page_heap().limit().publish_caches(pool_.mapped_bytes());
     }
   }
   if (cache == nullptr) return g_bypass;  // asked again at the next call
@@ -79,6 +83,7 @@ bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
   os::MutexLock hold(lock_);
   auto* array = static_cast<Taken*>(pool_.allocate(after * sizeof(Taken), map_metadata));
   if (array == nullptr) return false;
+  g_heap.page_heap().limit().publish_caches(pool_.mapped_bytes());
   const std::uint32_t size = bin.size();
   if (size > 0) std::memcpy(array, bin.base, size * sizeof(Taken));
   if (bin.base != nullptr) pool_.free(bin.base, before * sizeof(Taken));
@@ -190,7 +195,8 @@ std::uint64_t ThreadCaches::budget() const noexcept {
 }
 
 void ThreadCaches::trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t moved_bytes) noexcept {
-  const std::uint64_t most = budget();
+  const bool scarce = heap.page_heap().limit().is_above_soft();
+  const std::uint64_t most = scarce ? budget() / kScarceShare : budget();
   cache.flow_bytes += moved_bytes;
   if (cache.flow_bytes < most / 2) return;
   cache.flow_bytes = 0;

@@ -34,6 +34,9 @@ bool futex_wait_for(const std::atomic<std::uint32_t>* word, std::uint32_t expect
 // Wakes up to `count` threads that wait on the word. Only the address is used.
 void futex_wake(const std::atomic<std::uint32_t>* word, unsigned count) noexcept;
 
+// Sleeps for so long, or less where a signal comes.
+void sleep_ns(std::uint64_t ns) noexcept;
+
 class REAM_CAPABILITY("mutex") Mutex {
  public:
   // Ranks are kept where they are checked. Elsewhere a lock is all zeros, and so is a heap full of

@@ -71,6 +71,11 @@ bool futex_wait_for(const std::atomic<std::uint32_t>* word, std::uint32_t expect
   return futex(word, FUTEX_WAIT, expected, &timeout) == 0 || errno != ETIMEDOUT;
 }
 
+void sleep_ns(std::uint64_t ns) noexcept {
+  static constinit std::atomic<std::uint32_t> g_nobody_wakes{0};
+  futex_wait_for(&g_nobody_wakes, 0, ns);
+}
+
 void futex_wake(const std::atomic<std::uint32_t>* word, unsigned count) noexcept {
   const ErrnoKeeper keep;
   futex(word, FUTEX_WAKE, count > INT_MAX ? INT_MAX : count, nullptr);

@@ -129,6 +129,11 @@ std::uint32_t take_objects(Span& span, Taken* out, std::uint32_t max) noexcept;
 inline constexpr unsigned kUnitShift = 12;
 [[nodiscard]] std::uint64_t purgeable_units(const Span& span) noexcept;
 
+// Bytes of a small span's purged units. REQUIRES: as above.
+[[nodiscard]] inline Bytes unused_inside(const Span& span) noexcept {
+  return Bytes(std::uint64_t{count_bits(span.purged)} << kUnitShift);
+}
+
 // Notes that units were given back to the OS; free objects within purged units now read as zero.
 void mark_purged(Span& span, std::uint64_t units) noexcept;
 

@@ -69,6 +69,40 @@ TEST_F(OptionsTest, ABadValueDoesNotUndoAGoodOne) {
   EXPECT_EQ(parse({"REAM_RETAIN=3M", "REAM_RETAIN=x"}).retain, 3_MiB);
 }
 
+TEST_F(OptionsTest, MemoryLimits) {
+  struct Case {
+    const char* value;
+    Bytes soft, hard;
+  };
+  for (const Case& k : {Case{"512M", 448_MiB, 512_MiB}, Case{"soft=3G", 3_GiB, Bytes()},
+                        Case{"hard=80K", Bytes(), 80_KiB}, Case{"soft=1K,hard=1M", 1_KiB, 1_MiB},
+                        Case{"soft=1M,hard=1M", 1_MiB, 1_MiB}, Case{"0", Bytes(), Bytes()}}) {
+    const Options o = parse({(std::string("REAM_MEMORY_LIMIT=") + k.value).c_str()});
+    EXPECT_EQ(o.soft_limit, k.soft) << k.value;
+    EXPECT_EQ(o.hard_limit, k.hard) << k.value;
+    EXPECT_FALSE(o.limit_of_group);
+  }
+  const Options o = parse({"REAM_MEMORY_LIMIT=auto"});
+  EXPECT_TRUE(o.limit_of_group);
+  EXPECT_EQ(o.hard_limit, Bytes());
+  EXPECT_EQ(g_messages, "");
+}
+
+TEST_F(OptionsTest, ABadMemoryLimitIsNamedOnceAndIgnored) {
+  for (const char* value :
+       {"", "x", "12Q", "soft", "soft=", "soft=1M,", "soft=1M,hard=", "hard=1M,soft=1K", "soft=0",
+        "hard=0", "soft=2M,hard=1M", "soft=1M,soft=1M", "Auto", "auto,hard=1M", "1M,hard=2M",
+        "soft=1M hard=2M", "soft=1M,hard=2M,", ",", "hard=99999999999G"}) {
+    g_messages.clear();
+    const Options o = parse({(std::string("REAM_MEMORY_LIMIT=") + value).c_str()});
+    EXPECT_EQ(o.soft_limit, Bytes()) << value;
+    EXPECT_EQ(o.hard_limit, Bytes()) << value;
+    EXPECT_FALSE(o.limit_of_group) << value;
+    EXPECT_EQ(g_messages,
+              std::string("ream: bad value for REAM_MEMORY_LIMIT: \"") + value + "\" ignored\n");
+  }
+}
+
 TEST_F(OptionsTest, TheReportIsAName) {
   const char* entry = "REAM_REPORT=/tmp/a=b.json";
   EXPECT_EQ(parse({entry}).report, entry + std::string("REAM_REPORT=").size());

@@ -1,0 +1,82 @@
+/* ream's own functions, for programs in C and C++ that run on it (libream.so preloaded or linked,
+   or libream.a). Where ream may be absent, declare what you use weak, and look before you call.
+
+   Memory limits
+   -------------
+   What is limited is the resident memory of the heap as ream accounts for it: pages that hold
+   objects (a large object's from the moment it is made, touched or not), free pages not given back
+   to the system, and committed metadata. Memory inside spans of small objects that holds none of
+   them and was never touched or was given back does not count. What the process has besides, code,
+   stacks, mappings of its own, is not the heap's and does not count either.
+
+   soft   Above it, ream gives back all that lies unused, keeps thread caches at a quarter of their
+          budget, and calls the pressure callbacks with REAM_PRESSURE_SOFT, at most every 100 ms.
+   hard   A request that would exceed it first has all free memory given back, then the callbacks
+          called with REAM_PRESSURE_HARD; if it would exceed it still, it is refused: malloc
+          returns null with errno ENOMEM, operator new throws. Freeing always works.
+
+   The bound: ream_memory_in_use() exceeds the hard limit by no more than 256 KiB for each thread
+   that allocates at that moment, and the metadata of one growth: 1 MiB, and 2 MiB for each GiB of
+   address space.
+   A hard limit below what is in use already takes nothing away: requests that need new resident
+   memory fail until enough is freed.
+
+   REAM_MEMORY_LIMIT in the environment sets both before the first allocation; see
+   docs/memory-limits.md.
+
+   Thread safety: all functions, from any thread. None sets errno. The child of a fork inherits
+   limits and callbacks. */
+#ifndef REAM_REAM_H
+#define REAM_REAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Gives all free memory back to the system now: what thread caches, lists and the large cache
+   keep, free pages, and free memory inside spans in use. Returns the bytes given back. Takes time
+   in proportion to the heap. */
+size_t ream_purge(void);
+
+/* Sets both limits, in bytes; 0 is none. Returns 0, or EINVAL when soft > hard > 0 and nothing has
+   changed. Replaces what REAM_MEMORY_LIMIT said; with `auto`, ends following the control group. */
+int ream_set_memory_limit(size_t soft, size_t hard);
+
+/* The limits in force, in bytes; 0 is none. Either pointer may be null. */
+void ream_get_memory_limit(size_t* soft, size_t* hard);
+
+/* The bytes that the limits are compared with. A few loads; may be a moment old. */
+size_t ream_memory_in_use(void);
+
+typedef enum ream_pressure { REAM_PRESSURE_SOFT = 1, REAM_PRESSURE_HARD = 2 } ream_pressure;
+
+/* `wanted_bytes`: by how much the soft limit is exceeded, or how much is missing for the request
+   that waits. */
+typedef void (*ream_pressure_callback)(ream_pressure level, size_t wanted_bytes, void* arg);
+
+/* Has callback(level, wanted_bytes, arg) called when memory is scarce; up to 64 pairs.
+
+   SOFT is called on ream's worker thread (a stack of 64 KiB, all signals blocked), or, while there
+   is none (a small heap, REAM_WORKER=off), on a thread that allocates. HARD is called on the thread
+   whose request waits: inside its malloc. ream holds no lock meanwhile, so the callback may free
+   and allocate; it is not called again from within itself, and what it allocates in vain is
+   refused. It must not wait for a lock that some thread holds while it allocates, nor leave by
+   longjmp or an exception. Several threads may be in it at once.
+
+   Returns 0, EINVAL when callback is null, ENOMEM when the table is full. The same pair may be
+   entered more than once. */
+int ream_on_pressure(ream_pressure_callback callback, void* arg);
+
+/* Takes one entry of this pair out. When it returns, no other thread is in a call of that entry
+   (unless this is called from within a callback: then it does not wait). Returns 0, or EINVAL
+   when there is no such entry. */
+int ream_off_pressure(ream_pressure_callback callback, void* arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
