@@ -55,7 +55,7 @@ class alignas(kCacheLineBytes) CentralList {
 
   // Gives memory inside sparse spans back to the OS: looks at up to `spans` of them, sparsest
   // first, other ones each time, and counts those down. Returns the bytes given back.
-  Bytes purge_sparse(std::uint32_t& spans) noexcept REAM_EXCLUDES(lock_);
+  Bytes purge_sparse(PageHeap& pages, std::uint32_t& spans) noexcept REAM_EXCLUDES(lock_);
 
   // A sweep looks once at each span that has free objects, from the sparsest on, and gives back
   // what is free in those that nobody has touched since the sweep before: empty spans whole, of

@@ -94,6 +94,13 @@ class Heap {
   // the OS. Returns the bytes given back.
   Bytes trim() noexcept;
 
+  // May be changed at any time (huge_page_policy.h).
+  void set_huge_page_mode(HugePageMode mode) noexcept {
+    page_heap_.set_huge_page_mode(mode);
+    worker_.notify();
+  }
+  [[nodiscard]] HugePageMode huge_page_mode() const noexcept { return page_heap_.huge_page_mode(); }
+
   [[nodiscard]] HeapStats stats() noexcept;
   // Of one class, over all shards and caches.
   [[nodiscard]] ClassStats class_stats(ClassIndex c) noexcept;

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "base/units.h"
+#include "heap/huge_page_mode.h"
 
 namespace ream {
 
@@ -41,6 +42,7 @@ struct HeapStats {
   std::uint64_t large_objects = 0;
   std::uint64_t threads = 0;       // with a cache
   std::uint64_t purged_bytes = 0;  // given back to the OS over time
+  HugePageStats huge_pages;
 };
 
 }  // namespace ream

@@ -6,6 +6,9 @@
 //                       of bytes, or one followed by K, M or G
 //   REAM_WORKER=on|off  a thread that gives memory back (default on); without it threads that free
 //                       or grow do it in slices
+//   REAM_HUGE_PAGES=never|adaptive|always
+//                       transparent huge pages (default adaptive): where memory is dense and stays
+//                       so
 //   REAM_REPORT=FILE    at exit, a report of the heap is written to FILE (`ream run --report` sets
 //   it)
 //
@@ -13,12 +16,14 @@
 #pragma once
 
 #include "base/units.h"
+#include "heap/huge_page_mode.h"
 
 namespace ream {
 
 struct Options {
   Bytes retain = 4_MiB;
   bool worker = true;
+  HugePageMode huge_pages = HugePageMode::kAdaptive;
   const char* report = nullptr;  // in the environment, so it lives as long as the process
 };
 
