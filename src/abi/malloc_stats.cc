@@ -106,7 +106,7 @@ REAM_EXPORT int malloc_info(int options, FILE* stream) noexcept {
 
 REAM_EXPORT void malloc_stats() noexcept {
   const HeapStats s = g_heap.stats();
-  ream::TextBuffer<512> out;
+  ream::TextBuffer<1024> out;
   const auto row = [&out](const char* name, std::uint64_t value) noexcept {
     out.text(name).dec(value).text("\n");
   };
@@ -123,5 +123,10 @@ REAM_EXPORT void malloc_stats() noexcept {
   row("address space    = ", s.grown.n);
   row("mallocs          = ", s.nmalloc);
   row("frees            = ", s.nfree);
+  row("2 MiB regions made huge = ", s.huge_pages.collapsed);
+  row("advised to be        = ", s.huge_pages.advised);
+  row("advised not to be    = ", s.huge_pages.advised_against);
+  row("split                = ", s.huge_pages.split);
+  row("refused              = ", s.huge_pages.refused);
   ream::os::write_stderr(out.data(), out.size());
 }

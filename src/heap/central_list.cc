@@ -12,7 +12,7 @@ namespace {
 
 // Gives the free units of a span back, where they make up whole OS pages: in one system call, where
 // the system can. What it refuses is left.
-Bytes purge_units(Span& span) noexcept {
+Bytes purge_units(PageHeap& pages, Span& span) noexcept {
   const std::uint64_t page = os::os_page_size().n;
   std::array<os::MemoryRange, 32> runs;  // of 64 units there are no more
   std::size_t count = 0;
@@ -23,7 +23,9 @@ Bytes purge_units(Span& span) noexcept {
     const std::uint64_t begin = round_up(span.base + (std::uint64_t{first} << kUnitShift), page);
     const std::uint64_t end =
         round_down(span.base + (std::uint64_t{first + length} << kUnitShift), page);
-    if (begin < end) runs[count++] = {Addr(begin), Bytes(end - begin)};
+    if (begin >= end) continue;
+    runs[count++] = {Addr(begin), Bytes(end - begin)};
+    pages.before_purge(Addr(begin), Bytes(end - begin));
   }
   Bytes purged{};
   std::uint64_t units = 0;
@@ -113,8 +115,8 @@ void CentralList::set_aside(Span& span, Span*& emptied) noexcept {
   emptied = &span;
 }
 
-Bytes CentralList::purge_inside(Span& span) noexcept {
-  const Bytes purged = purge_units(span);
+Bytes CentralList::purge_inside(PageHeap& pages, Span& span) noexcept {
+  const Bytes purged = purge_units(pages, span);
   purged_units_ += purged.n >> kUnitShift;
   return purged;
 }
@@ -211,7 +213,7 @@ Bytes CentralList::release_empty(PageHeap& pages) noexcept {
   return free_spans(pages, emptied);
 }
 
-Bytes CentralList::purge_sparse(std::uint32_t& spans) noexcept {
+Bytes CentralList::purge_sparse(PageHeap& pages, std::uint32_t& spans) noexcept {
   Bytes purged{};
   os::MutexLock hold(lock_);
   for (unsigned b = 0; b < kSparseBuckets; ++b) {
@@ -220,7 +222,7 @@ Bytes CentralList::purge_sparse(std::uint32_t& spans) noexcept {
     for (bool more = buckets_[b].first != nullptr; more && spans > 0; --spans) {
       Span& span = *buckets_[b].first;
       more = &span != newest_seen;
-      purged += purge_inside(span);
+      purged += purge_inside(pages, span);
       unlink(span);
       link_last(span);
     }
@@ -252,7 +254,7 @@ bool CentralList::sweep_next(PageHeap& pages, Sweep what, Bytes& purged) noexcep
     } else if (span.used == 0) {
       set_aside(span, emptied);
     } else {
-      purged += purge_inside(span);
+      purged += purge_inside(pages, span);
     }
   }
   free_spans(pages, emptied);

@@ -56,7 +56,7 @@ class alignas(kCacheLineBytes) CentralList {
 
   // Gives memory inside sparse spans back to the OS: looks at up to `spans` of them, sparsest
   // first, other ones each time, and counts those down. Returns the bytes given back.
-  Bytes purge_sparse(std::uint32_t& spans) noexcept REAM_EXCLUDES(lock_);
+  Bytes purge_sparse(PageHeap& pages, std::uint32_t& spans) noexcept REAM_EXCLUDES(lock_);
 
   // A sweep looks once at each span that has free objects, from the sparsest on, and gives back
   // what is free in those that nobody has touched since the sweep before: empty spans whole, of
@@ -107,7 +107,7 @@ class alignas(kCacheLineBytes) CentralList {
   [[nodiscard]] bool keeps_empty(const Span& span) const noexcept REAM_REQUIRES(lock_);
   // Takes an empty span out of this list, onto a chain of spans to be freed without the lock.
   void set_aside(Span& span, Span*& emptied) noexcept REAM_REQUIRES(lock_);
-  [[nodiscard]] Bytes purge_inside(Span& span) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] Bytes purge_inside(PageHeap& pages, Span& span) noexcept REAM_REQUIRES(lock_);
   void note_change() noexcept REAM_REQUIRES(lock_) {
     __atomic_store_n(&changed_, true, __ATOMIC_RELAXED);
   }

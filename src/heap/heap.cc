@@ -112,6 +112,7 @@ bool Heap::tidy(const WorkBudget& budget) noexcept {
   if (!sparse_.sweep(*this, budget)) clean = false;
   page_heap_.discount_since(in_use);
   if (!page_heap_.give_back_excess(budget)) clean = false;
+  if (!page_heap_.collapse_dense(budget)) clean = false;
   return clean;
 }
 
@@ -167,6 +168,7 @@ HeapStats Heap::stats() noexcept {
   sum.nmalloc += pages.large_mallocs + large.hits;
   sum.nfree += pages.large_frees + large.hits + large.spans;
   sum.threads = caches_.count();
+  sum.huge_pages = pages.huge_pages;
   sum.purged_bytes = pages.purged_bytes + sparse_.purged_bytes().n;
   return sum;
 }

@@ -101,6 +101,13 @@ class Heap {
   // Takes over the limits that the options give.
   void set_limit_of_options() noexcept;
 
+  // May be changed at any time (huge_page_policy.h).
+  void set_huge_page_mode(HugePageMode mode) noexcept {
+    page_heap_.set_huge_page_mode(mode);
+    worker_.notify();
+  }
+  [[nodiscard]] HugePageMode huge_page_mode() const noexcept { return page_heap_.huge_page_mode(); }
+
   [[nodiscard]] HeapStats stats() noexcept;
   // Of one class, over all shards and caches.
   [[nodiscard]] ClassStats class_stats(ClassIndex c) noexcept;

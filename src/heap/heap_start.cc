@@ -27,6 +27,8 @@ void start_heap() noexcept {
   set_end_program(end_program);
   read_options();
   g_heap.set_limit_of_options();
+  if (options().huge_pages != HugePageMode::kAdaptive)
+    g_heap.set_huge_page_mode(options().huge_pages);
   // Allocates, and then finds a heap that works.
   static_cast<void>(os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child));
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "base/units.h"
+#include "heap/huge_page_mode.h"
 
 namespace ream {
 
@@ -46,6 +47,7 @@ struct HeapStats {
   std::uint64_t large_objects = 0;
   std::uint64_t threads = 0;       // with a cache
   std::uint64_t purged_bytes = 0;  // given back to the OS over time
+  HugePageStats huge_pages;
 
   // What the heap holds of the machine's memory if the program has written to all that it asked
   // for.

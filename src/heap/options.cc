@@ -79,6 +79,16 @@ bool parse_switch(const char* text, bool& result) noexcept {
   return result || std::strcmp(text, "off") == 0;
 }
 
+bool parse_huge_pages(const char* text, HugePageMode& result) noexcept {
+  constexpr const char* kNames[] = {"never", "adaptive", "always"};
+  for (std::uint8_t i = 0; i < 3; ++i) {
+    if (std::strcmp(text, kNames[i]) != 0) continue;
+    result = static_cast<HugePageMode>(i);
+    return true;
+  }
+  return false;
+}
+
 // Sets one option. False when the value is bad.
 using Parse = bool (*)(const char* value, Options& options) noexcept;
 
@@ -93,6 +103,8 @@ constexpr Known kKnown[] = {
     {"REAM_WORKER",
      [](const char* value, Options& o) noexcept { return parse_switch(value, o.worker); }},
     {"REAM_MEMORY_LIMIT", parse_limit},
+    {"REAM_HUGE_PAGES",
+     [](const char* value, Options& o) noexcept { return parse_huge_pages(value, o.huge_pages); }},
     {"REAM_REPORT",
      [](const char* value, Options& o) noexcept {
        o.report = value;

@@ -10,6 +10,9 @@
 //   REAM_MEMORY_LIMIT=SIZE         resident memory of the heap: hard limit, soft is 7/8 of it
 //                    soft=SIZE,hard=SIZE  either or both, in this order
 //                    auto          those of the control group (docs/memory-limits.md)
+//   REAM_HUGE_PAGES=never|adaptive|always
+//                       transparent huge pages (default adaptive): where memory is dense and stays
+//                       so
 //   REAM_REPORT=FILE    at exit, a report of the heap is written to FILE (`ream run --report` sets
 //   it)
 //
@@ -17,6 +20,7 @@
 #pragma once
 
 #include "base/units.h"
+#include "heap/huge_page_mode.h"
 
 namespace ream {
 
@@ -26,6 +30,7 @@ struct Options {
   Bytes soft_limit{};            // 0: none
   Bytes hard_limit{};            // likewise
   bool limit_of_group = false;   // the two are the control group's
+  HugePageMode huge_pages = HugePageMode::kAdaptive;
   const char* report = nullptr;  // in the environment, so it lives as long as the process
 };
 

@@ -66,6 +66,8 @@ PageHeap::Run PageHeap::allocate_run(Pages pages, const Where& where, DirtyRuns*
   if (run.base == Addr()) return {};
   in_use_ += pages;
   if (run.scavenged != Bytes()) pace_.count_taken(run.scavenged);
+  if (run.scavenged >= HugePagePolicy::kRegion)
+    huge_pages_.on_fresh_span(run.base, bytes_of(pages));
   counts_.peak_in_use = std::max(counts_.peak_in_use, bytes_of(in_use_));
   keep_pace();
   return run;
@@ -160,6 +162,7 @@ PageHeapStats PageHeap::stats() noexcept {
   os::MutexLock hold(lock_);
   PageHeapStats sum = counts_;
   sum.in_use = bytes_of(in_use_);
+  sum.huge_pages = huge_pages_.stats();
   sum.free = sum.grown - sum.in_use;
   sum.scavenged = sum.free - bytes_of(unscavenged_free());
   sum.metadata = span_pool_.mapped_bytes() + map_.metadata_bytes();

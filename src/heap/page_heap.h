@@ -27,6 +27,7 @@
 #include "base/root_access.h"
 #include "base/units.h"
 #include "heap/dirty_runs.h"
+#include "heap/huge_page_policy.h"
 #include "heap/lock_ranks.h"
 #include "heap/memory_limit.h"
 #include "heap/purge_pace.h"
@@ -58,6 +59,7 @@ struct PageHeapStats {
   std::uint64_t large_frees = 0;
   std::uint64_t grows = 0;
   std::uint64_t purged_bytes = 0;  // in total, over time
+  HugePageStats huge_pages;
 };
 
 class PageHeap {
@@ -107,6 +109,21 @@ class PageHeap {
 
   // Memory inside spans was given back, or taken into use again: the pace learns from it.
   void count_inside(Bytes given, Bytes taken) noexcept REAM_EXCLUDES(lock_);
+  // To be called before memory of spans is given back: huge pages of which a part stays are split.
+  void before_purge(Addr base, Bytes bytes) noexcept REAM_EXCLUDES(lock_) {
+    if (huge_pages_.may_matter(base, bytes)) [[unlikely]]
+      split_huge_pages(base, bytes);
+  }
+
+  // What the worker does for huge pages (huge_page_policy.h): a part of a look at all regions,
+  // until the budget is spent. Looks begin two fifths of the pace's window apart. False if there
+  // was more to do, or a later look may find something.
+  [[nodiscard]] bool collapse_dense(const WorkBudget& budget) noexcept REAM_EXCLUDES(lock_);
+
+  // May be changed at any time; what the heap has is brought in line as far as the OS allows it.
+  void set_huge_page_mode(HugePageMode mode) noexcept REAM_EXCLUDES(lock_);
+  [[nodiscard]] HugePageMode huge_page_mode() const noexcept { return huge_pages_.mode(); }
+
   // The time over which the pace remembers.
   [[nodiscard]] std::uint64_t pace_window_ns() noexcept REAM_EXCLUDES(lock_);
 
@@ -190,8 +207,19 @@ class PageHeap {
       REAM_REQUIRES(lock_);
   void free_run(Addr base, Pages pages) noexcept REAM_REQUIRES(lock_);
 
+  // Of huge pages (page_heap_huge.cc).
+  REAM_COLD void split_huge_pages(Addr base, Bytes bytes) noexcept REAM_EXCLUDES(lock_);
+  void note_growth(Addr base, Bytes bytes, Pages asked) noexcept REAM_REQUIRES(lock_);
+  void adopt_old_growth() noexcept REAM_REQUIRES(lock_);
+  struct HugeBlock {
+    Addr base{};
+    std::uint32_t ready = 0;  // bit i: its i-th region is to be collapsed
+  };
+  [[nodiscard]] bool next_block(HugeBlock& block) noexcept REAM_EXCLUDES(lock_);
+  [[nodiscard]] HugePagePolicy::Outcome collapse(Addr region) noexcept REAM_EXCLUDES(lock_);
+
   [[nodiscard]] bool grow(Pages pages, Pages align) noexcept REAM_REQUIRES(lock_);
-  [[nodiscard]] bool grow_by(Bytes bytes, Bytes align) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] bool grow_by(Bytes bytes, Bytes align, Pages asked) noexcept REAM_REQUIRES(lock_);
   // With `after`, where the heap is to grow next.
   [[nodiscard]] Addr map_somewhere(Bytes bytes, Bytes align, Addr& after) noexcept
       REAM_REQUIRES(lock_);
@@ -247,6 +275,11 @@ class PageHeap {
   std::atomic<Worker*> worker_{nullptr};
   MemoryLimit limit_;
   std::atomic<std::uint64_t> size_{0};
+  HugePagePolicy huge_pages_;        // its own comment says what needs lock_
+  Addr looked_at_{};                 // the worker's: where the look at all regions goes on
+  std::uint64_t look_begin_ns_ = 0;  // likewise: when it began
+  Pages in_use_at_look_{};           // likewise
+  bool looks_end_ = false;           // likewise: no later look will find anything, so far
   std::uint32_t moved_spans_ REAM_GUARDED_BY(lock_) = 0;  // live spans with the moved mark
   Pages in_use_ REAM_GUARDED_BY(lock_);
   std::atomic<std::uint64_t> fresh_span_bytes_{0};

@@ -33,10 +33,10 @@ bool PageHeap::grow(Pages pages, Pages align) noexcept {
   const Bytes alignment = std::max(bytes_of(align), kChunkBytes);
   const Bytes need(round_up(bytes_of(pages).n, kChunkBytes.n));
   const Bytes ahead(round_down(std::min(counts_.grown.n / 8, kMaxGrowth.n), kChunkBytes.n));
-  return (ahead > need && grow_by(ahead, alignment)) || grow_by(need, alignment);
+  return (ahead > need && grow_by(ahead, alignment, pages)) || grow_by(need, alignment, pages);
 }
 
-bool PageHeap::grow_by(Bytes bytes, Bytes align) noexcept {
+bool PageHeap::grow_by(Bytes bytes, Bytes align, Pages asked) noexcept {
   Addr after;
   const Addr base = map_somewhere(bytes, align, after);
   if (base == Addr()) return false;
@@ -45,6 +45,7 @@ bool PageHeap::grow_by(Bytes bytes, Bytes align) noexcept {
     return false;
   }
   next_ = after;
+  note_growth(base, bytes, asked);
   ++counts_.grows;
   counts_.grown += bytes;
   size_.store(counts_.grown.n, std::memory_order_relaxed);

@@ -98,6 +98,7 @@ Bytes PageHeap::purge_some(Bytes want, Bytes& given_back) noexcept {
     purging_ = run;
   }
   const Bytes bytes = bytes_of(run.pages);
+  before_purge(run.base, bytes);
   const bool purged = os::purge(run.base, bytes);
   // What the OS keeps (the program locked it) is cleared all the same: it would stand in the way of
   // what goes back.

@@ -36,7 +36,7 @@ void SparsePurge::step(Heap& heap) noexcept {
   std::uint32_t spans = kSpansPerStep;
   Bytes purged{};
   for (std::uint32_t i = 0; i < lists && spans > 0 && purged.n < wanted; ++i) {
-    purged += list_of(heap, next_list_++ % lists).purge_sparse(spans);
+    purged += list_of(heap, next_list_++ % lists).purge_sparse(heap.page_heap(), spans);
   }
   heap.page_heap().limit().add_unused_inside(purged);
   purged_.fetch_add(purged.n, std::memory_order_relaxed);

@@ -42,6 +42,21 @@ Bytes huge_page_size() noexcept {
   return Bytes(bytes);
 }
 
+// The rule of the one size, where the kernel has one of each, or else that of all.
+HugePageRule huge_page_rule() noexcept {
+  if (huge_page_size() == Bytes()) return HugePageRule::kNever;
+  constexpr const char* kFiles[] = {"/sys/kernel/mm/transparent_hugepage/hugepages-2048kB/enabled",
+                                    "/sys/kernel/mm/transparent_hugepage/enabled"};
+  for (const char* file : kFiles) {
+    char text[64];
+    if (read_small_file(file, text, sizeof text) <= 0) continue;
+    if (std::strstr(text, "[always]") != nullptr) return HugePageRule::kAlways;
+    if (std::strstr(text, "[madvise]") != nullptr) return HugePageRule::kAdvised;
+    if (std::strstr(text, "[never]") != nullptr) return HugePageRule::kNever;
+  }
+  return HugePageRule::kNever;
+}
+
 bool advise_huge(Addr base, Bytes bytes, bool on) noexcept {
   check_range(base, bytes);
   const ErrnoKeeper keep;

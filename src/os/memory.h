@@ -99,6 +99,15 @@ bool purge_lazy(Addr base, Bytes bytes) noexcept;
 // The size of a transparent huge page, or zero where there are none (a kernel without them).
 [[nodiscard]] Bytes huge_page_size() noexcept;
 
+// What the system does with memory for which there is no advice.
+enum class HugePageRule : unsigned char {
+  kNever,    // no transparent huge pages, whatever is advised
+  kAdvised,  // where it is advised
+  kAlways,   // wherever it is not advised against
+};
+// Reads it anew.
+[[nodiscard]] HugePageRule huge_page_rule() noexcept;
+
 // Advises for (on) or against (off) huge pages in the range. False when the kernel has none or
 // refuses. Differing advice splits the kernel's record of the range, of which a process has 65530
 // by default.

@@ -44,7 +44,7 @@ TEST_P(CentralListTest, AnEmptyListHasNothing) {
   EXPECT_EQ(list.stats().spans, 0u);
   EXPECT_EQ(list.release_empty(*heap), Bytes());
   std::uint32_t spans = 100;
-  EXPECT_EQ(list.purge_sparse(spans), Bytes());
+  EXPECT_EQ(list.purge_sparse(*heap, spans), Bytes());
   EXPECT_EQ(spans, 100u);
   EXPECT_FALSE(list.busy());
 }
@@ -163,7 +163,7 @@ TEST_P(CentralListTest, SparseSpansGiveBackWhatLiesBetweenObjects) {
     }
     ASSERT_EQ(give(0, back), back.size());
     std::uint32_t spans = 10;
-    const Bytes purged = (*lists)[0].purge_sparse(spans);
+    const Bytes purged = (*lists)[0].purge_sparse(*heap, spans);
     EXPECT_EQ(spans, 9u);
     if (GetParam() == 4_KiB) {
       EXPECT_GT(purged, Bytes());
@@ -172,7 +172,7 @@ TEST_P(CentralListTest, SparseSpansGiveBackWhatLiesBetweenObjects) {
     for (const auto& [object, tag] : kept)
       EXPECT_TRUE(Stamps::hold(object, kSizeClasses[c].object_bytes, tag));
     spans = 10;
-    EXPECT_EQ((*lists)[0].purge_sparse(spans), Bytes());  // nothing is left to give
+    EXPECT_EQ((*lists)[0].purge_sparse(*heap, spans), Bytes());  // nothing is left to give
     std::uint32_t zero = 0;
     for (const Taken& t : fetch(c, 0, n - 1)) {
       if (load_state(*t.state) != kCachedZero) continue;
@@ -255,7 +255,7 @@ TEST_P(CentralListTest, ARefusedPurgeInsideASpanIsNotTakenForZero) {
   ASSERT_EQ(give(0, {taken[0], taken[1]}), 2u);
   fake_os::fail(fake_os::Call::kPurgeBatch, 1, 1000);
   std::uint32_t spans = 10;
-  EXPECT_EQ((*lists)[0].purge_sparse(spans), Bytes());
+  EXPECT_EQ((*lists)[0].purge_sparse(*heap, spans), Bytes());
   for (const Taken& t : fetch(c, 0, 2)) EXPECT_EQ(load_state(*t.state), kCached);
   EXPECT_TRUE((*lists)[0].is_valid());
 }
@@ -318,7 +318,7 @@ TEST_P(CentralListTest, RandomFetchesAndGivesEqualTheModel) {
       if (random.one_in(20)) (*lists)[shard].release_empty(*heap);
       if (random.one_in(10)) {
         auto spans = static_cast<std::uint32_t>(random.below(20));
-        (*lists)[shard].purge_sparse(spans);
+        (*lists)[shard].purge_sparse(*heap, spans);
       }
       if (i % 10 != 0) continue;
       Bytes in_use{};
@@ -374,7 +374,7 @@ TEST_F(CentralListThreadTest, ThreadsShareLists) {
         }
         if (random.one_in(40)) (*lists)[shard].release_empty(*heap);
         std::uint32_t spans = 4;
-        if (random.one_in(40)) (*lists)[shard].purge_sparse(spans);
+        if (random.one_in(40)) (*lists)[shard].purge_sparse(*heap, spans);
       }
       for (const Taken& taken : mine) {
         store_state(*taken.state, kCached);

@@ -269,7 +269,7 @@ TEST_P(MemoryLimitTest, CentralListsAskBeforeTheyTakeEmptiedUnits) {
     given += list->give(*heap, taken + given, objects - given);
   }
   std::uint32_t spans = 100;
-  const Bytes purged = list->purge_sparse(spans);
+  const Bytes purged = list->purge_sparse(*heap, spans);
   heap->limit().add_unused_inside(purged);
   EXPECT_EQ(heap->limit().in_use(), whole - purged);
   leave_room(Bytes());

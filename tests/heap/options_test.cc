@@ -103,6 +103,16 @@ TEST_F(OptionsTest, ABadMemoryLimitIsNamedOnceAndIgnored) {
   }
 }
 
+TEST_F(OptionsTest, HugePagesHaveThreeModes) {
+  EXPECT_EQ(parse({}).huge_pages, HugePageMode::kAdaptive);
+  EXPECT_EQ(parse({"REAM_HUGE_PAGES=never"}).huge_pages, HugePageMode::kNever);
+  EXPECT_EQ(parse({"REAM_HUGE_PAGES=adaptive"}).huge_pages, HugePageMode::kAdaptive);
+  EXPECT_EQ(parse({"REAM_HUGE_PAGES=always"}).huge_pages, HugePageMode::kAlways);
+  EXPECT_EQ(g_messages, "");
+  EXPECT_EQ(parse({"REAM_HUGE_PAGES=alway"}).huge_pages, HugePageMode::kAdaptive);
+  EXPECT_EQ(g_messages, "ream: bad value for REAM_HUGE_PAGES: \"alway\" ignored\n");
+}
+
 TEST_F(OptionsTest, TheReportIsAName) {
   const char* entry = "REAM_REPORT=/tmp/a=b.json";
   EXPECT_EQ(parse({entry}).report, entry + std::string("REAM_REPORT=").size());

@@ -13,7 +13,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstring>
+#include <fstream>
 #include <iterator>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -147,6 +149,42 @@ TEST(WorkerTest, TheAccountAgreesWithTheKernel) {
   for (auto& of_size : objects) free_all(of_size);
   ASSERT_TRUE(falls_asleep());
   expect_agreement("empty");
+}
+
+// In KiB.
+std::uint64_t in_huge_pages() {
+  std::ifstream rollup("/proc/self/smaps_rollup");
+  std::string word;
+  std::uint64_t kib = 0;
+  while (rollup >> word) {
+    if (word == "AnonHugePages:") rollup >> kib;
+  }
+  return kib;
+}
+
+TEST(WorkerTest, DenseMemoryIsBackedByHugePagesWhileItIsDense) {
+  if (os::huge_page_size() != 2_MiB || os::huge_page_rule() == os::HugePageRule::kNever)
+    GTEST_SKIP() << "this system has no transparent huge pages of 2 MiB";
+  const std::uint64_t before = in_huge_pages();
+  auto objects = filled(1000, 64_MiB);
+  const HugePageStats stats = g_heap.stats().huge_pages;
+  const bool became_huge = comes_true([&] {
+    return in_huge_pages() >= before + (32 << 10) ||
+           g_heap.stats().huge_pages.refused > stats.refused;
+  });
+  EXPECT_TRUE(became_huge);
+  if (in_huge_pages() < before + (32 << 10)) {
+    free_all(objects);
+    GTEST_SKIP() << "the system refuses: it has no free huge pages, or no such call";
+  }
+  EXPECT_GT(g_heap.stats().huge_pages.collapsed, 0u);
+  expect_intact(objects, 1000);
+  thin_out(objects, 20);
+  EXPECT_TRUE(comes_true([&] { return in_huge_pages() < before + (16 << 10); }));
+  EXPECT_GT(g_heap.stats().huge_pages.split, stats.split);
+  expect_intact(objects, 1000);
+  free_all(objects);
+  EXPECT_TRUE(falls_asleep());
 }
 
 TEST(WorkerTest, AChildOfForkGetsItsOwn) {

@@ -34,6 +34,7 @@ struct Run {
   std::uint64_t end;
   State state;
   bool huge = false;
+  bool against_huge = false;
 };
 
 struct Failure {
@@ -48,6 +49,7 @@ struct World {
   std::array<std::size_t, kCalls> calls{};
   std::array<Failure, kCalls> failures{};
   std::vector<MemoryRange> purged;
+  std::vector<MemoryRange> collapsed;
   std::uint64_t now = 0;
 };
 
@@ -202,6 +204,7 @@ void reset(const Options& options) {
   w.calls = {};
   w.failures = {};
   w.purged.clear();
+  w.collapsed.clear();
   w.now = 0;
   w.options = options;
 }
@@ -248,6 +251,20 @@ Bytes advised_huge() {
     if (run.huge) sum += Bytes(run.end - begin);
   }
   return sum;
+}
+
+Bytes advised_against_huge() {
+  const Entry entry;
+  Bytes sum;
+  for (const auto& [begin, run] : world().runs) {
+    if (run.against_huge) sum += Bytes(run.end - begin);
+  }
+  return sum;
+}
+
+std::vector<MemoryRange> collapsed() {
+  const Entry entry;
+  return world().collapsed;
 }
 
 void advance_clock(std::uint64_t ns) {
@@ -382,6 +399,11 @@ Bytes huge_page_size() noexcept {
   return world().options.huge_page_size;
 }
 
+os::HugePageRule huge_page_rule() noexcept {
+  const Entry entry;
+  return world().options.huge_page_rule;
+}
+
 bool advise_huge(Addr base, Bytes bytes, bool on) noexcept {
   const Entry entry;
   require("advice on unmapped memory", base, bytes, State::kReserved);
@@ -393,6 +415,7 @@ bool advise_huge(Addr base, Bytes bytes, bool on) noexcept {
   for (auto it = world().runs.lower_bound(base.n);
        it != world().runs.end() && it->first < base.n + bytes.n; ++it) {
     it->second.huge = on;
+    it->second.against_huge = !on;
   }
   return true;
 }
@@ -401,8 +424,11 @@ bool collapse_huge(Addr base, Bytes bytes) noexcept {
   const Entry entry;
   require("collapse of memory that is not committed", base, bytes, State::kCommitted);
   const Bytes huge = world().options.huge_page_size;
-  return !fails(Call::kCollapseHuge) && huge != Bytes() &&
-         round_up(base.n, huge.n) + huge.n <= base.n + bytes.n;
+  if (fails(Call::kCollapseHuge) || huge == Bytes() ||
+      round_up(base.n, huge.n) + huge.n > base.n + bytes.n)
+    return false;
+  world().collapsed.push_back({base, bytes});
+  return true;
 }
 
 bool move_pages(Addr from, Addr to, Bytes bytes) noexcept {

@@ -46,8 +46,9 @@ enum class Call : unsigned {
 struct Options {
   Bytes page_size = 4_KiB;
   Bytes huge_page_size = 2_MiB;  // 0: a kernel without
-  Bytes address_limit{~0ULL};    // of all mapped memory
-  Bytes commit_limit{~0ULL};     // of all committed memory, as under strict overcommit
+  os::HugePageRule huge_page_rule = os::HugePageRule::kAdvised;
+  Bytes address_limit{~0ULL};  // of all mapped memory
+  Bytes commit_limit{~0ULL};   // of all committed memory, as under strict overcommit
 };
 
 enum class State : unsigned char { kUnmapped, kReserved, kCommitted };
@@ -70,6 +71,11 @@ void succeed_again();  // drops all failures ordered
 // Bytes that are advised for huge pages now.
 [[nodiscard]] Bytes advised_huge();
 
+// Bytes that are advised against huge pages now.
+[[nodiscard]] Bytes advised_against_huge();
+// Ranges collapsed since reset(), in order.
+[[nodiscard]] std::vector<os::MemoryRange> collapsed();
+
 void advance_clock(std::uint64_t ns);
 
 // ---- the interface: os/memory.h and os/clock.h
@@ -88,6 +94,7 @@ bool purge_lazy(Addr base, Bytes bytes) noexcept;
 [[nodiscard]] std::size_t purge_batch(const os::MemoryRange* ranges, std::size_t count) noexcept;
 [[nodiscard]] Bytes resident_bytes(Addr base, Bytes bytes) noexcept;
 [[nodiscard]] Bytes huge_page_size() noexcept;
+[[nodiscard]] os::HugePageRule huge_page_rule() noexcept;
 bool advise_huge(Addr base, Bytes bytes, bool on) noexcept;
 bool collapse_huge(Addr base, Bytes bytes) noexcept;
 [[nodiscard]] bool move_pages(Addr from, Addr to, Bytes bytes) noexcept;

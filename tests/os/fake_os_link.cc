@@ -26,6 +26,7 @@ Bytes resident_bytes(Addr base, Bytes bytes) noexcept {
   return fake_os::resident_bytes(base, bytes);
 }
 Bytes huge_page_size() noexcept { return fake_os::huge_page_size(); }
+HugePageRule huge_page_rule() noexcept { return fake_os::huge_page_rule(); }
 bool advise_huge(Addr base, Bytes bytes, bool on) noexcept {
   return fake_os::advise_huge(base, bytes, on);
 }
