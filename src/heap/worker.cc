@@ -10,6 +10,7 @@ namespace ream {
 void Worker::start() noexcept {
   std::uint32_t absent = kAbsent;
   if (!state_.compare_exchange_strong(absent, kWorking, std::memory_order_relaxed)) return;
+  process_ = os::process_id();
   if (!options().worker || !os::start_thread(run, this)) {
     state_.store(kRefused, std::memory_order_relaxed);
     return;
@@ -79,12 +80,17 @@ void Worker::main_thread_ends() noexcept {
   static_cast<void>(urge());
 }
 
+// A handler of the child that ran before ream's may have started one of the child's own.
 void Worker::after_fork_in_child() noexcept {
+  main_ended_.store(false, std::memory_order_relaxed);
+  if (process_ == os::process_id()) {
+    if (is_running()) g_heap.page_heap().set_worker(this);
+    return;
+  }
   if (state_.load(std::memory_order_relaxed) != kRefused)
     state_.store(kAbsent, std::memory_order_relaxed);
   dirty_.store(false, std::memory_order_relaxed);
   urged_.store(false, std::memory_order_relaxed);
-  main_ended_.store(false, std::memory_order_relaxed);
 }
 
 }  // namespace ream

@@ -86,6 +86,7 @@ class Worker {
   std::atomic<bool> dirty_{false};  // something changed since the last pass began
   std::atomic<bool> urged_{false};
   std::atomic<bool> main_ended_{false};
+  std::uint32_t process_ = 0;  // that started it last; changes by who moves state_ from kAbsent
 };
 
 }  // namespace ream

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -80,6 +82,29 @@ TEST(WorkerTest, ASmallHeapHasNone) {
   auto few = filled(1000, 1_MiB);
   EXPECT_FALSE(g_heap.worker().is_running());
   free_all(few);
+}
+
+// A handler that comes before the heap's own, which registers at its first allocation.
+bool g_fills_in_child = false;
+const int g_registered = ::pthread_atfork(nullptr, nullptr, [] {
+  if (g_fills_in_child) static_cast<void>(filled(1000, 32_MiB));
+});
+
+TEST(WorkerTest, OneThatAForkHandlerStartedIsTheChildsOnlyOne) {
+  ASSERT_EQ(g_registered, 0);
+  static_cast<void>(g_heap.allocate(1));
+  if (g_heap.worker().is_running()) GTEST_SKIP();
+  g_fills_in_child = true;
+  const int result = os::exit_of_child([] {
+    g_fills_in_child = false;
+    static_cast<void>(filled(1000, 1_MiB));
+    if (!g_heap.worker().is_running()) return 1;
+    struct stat threads{};
+    if (::stat("/proc/self/task", &threads) != 0) return 2;
+    return threads.st_nlink == 2 + 2 ? 0 : 3;
+  });
+  g_fills_in_child = false;
+  EXPECT_EQ(result, 0);
 }
 
 TEST(WorkerTest, WhatLiesUnusedInsideSpansGoesBack) {
