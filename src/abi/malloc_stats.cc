@@ -99,8 +99,7 @@ REAM_EXPORT int malloc_info(int options, FILE* stream) noexcept {
                "<aspace type=\"total\" size=\"%zu\"/>\n</malloc>\n",
                std::size_t{s.live_objects}, std::size_t{s.size.n}, std::size_t{s.cached.n},
                std::size_t{s.large_objects}, std::size_t{s.large_live.n},
-               std::size_t{s.resident().n}, std::size_t{s.max.n},
-               std::size_t{s.grown.n});
+               std::size_t{s.resident().n}, std::size_t{s.max.n}, std::size_t{s.grown.n});
   return 0;
 }
 

@@ -20,6 +20,7 @@ void Heap::before_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
     ++inner_forks_;
     return;
   }
+  forking_.fetch_add(1, std::memory_order_relaxed);
   caches_.idle_lock().lock_for_fork();
   caches_.lock().lock_for_fork();
   sparse_.lock().lock_for_fork();
@@ -62,9 +63,11 @@ void Heap::unlock_after_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
   sparse_.lock().unlock_after_fork();
   caches_.lock().unlock_after_fork();
   caches_.idle_lock().unlock_after_fork();
+  forking_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Heap::take_over_from_parent() noexcept {
+  forking_.store(0, std::memory_order_relaxed);  // others may have been waiting to fork
   page_heap_.after_fork_in_child();
   large_cache_.after_fork_in_child();
   worker_.after_fork_in_child();

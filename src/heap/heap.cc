@@ -106,7 +106,7 @@ bool Heap::tidy(const WorkBudget& budget) noexcept {
   const std::uint64_t now_ns = os::now_ns();
   const Bytes in_use = page_heap_.in_use();
   const std::uint64_t age_ns = page_heap_.pace_window_ns() / PurgePace::kSlots * 3;
-  if (!caches_.take_idle(*this, budget)) clean = false;
+  if (!caches_.take_idle(*this, budget, now_ns)) clean = false;
   while (Span* span = large_cache_.evict_aged(now_ns, age_ns, clean)) page_heap_.free_span(*span);
   while (sparse_.due(page_heap_) && !budget.is_spent()) sparse_.step(*this);
   if (!sparse_.sweep(*this, budget)) clean = false;

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -123,6 +124,7 @@ class Heap {
   // more, now or in a while.
   [[nodiscard]] bool tidy(const WorkBudget& budget) noexcept;
 
+  [[nodiscard]] const std::atomic<unsigned>* forking() const noexcept { return &forking_; }
   [[nodiscard]] Worker& worker() noexcept { return worker_; }
   [[nodiscard]] SparsePurge& sparse() noexcept { return sparse_; }
   [[nodiscard]] PageHeap& page_heap() noexcept { return page_heap_; }
@@ -190,9 +192,10 @@ class Heap {
   // Of fork.cc; changed by the forking thread while it holds the locks.
   void unlock_after_fork() noexcept;
   void take_over_from_parent() noexcept;
-  unsigned forking_shards_ = 0;  // whose locks the forking thread holds
-  unsigned inner_forks_ = 0;     // begun by handlers, not yet ended
-  bool forked_within_ = false;   // this process is the child of such a one
+  std::atomic<unsigned> forking_{0};  // threads in before_fork or after: the worker makes way
+  unsigned forking_shards_ = 0;       // whose locks the forking thread holds
+  unsigned inner_forks_ = 0;          // begun by handlers, not yet ended
+  bool forked_within_ = false;        // this process is the child of such a one
 };
 
 extern constinit Heap g_heap;

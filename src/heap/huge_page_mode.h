@@ -6,8 +6,8 @@
 namespace ream {
 
 enum class HugePageMode : std::uint8_t {
-  kNever,     // none where the heap can prevent it
   kAdaptive,  // where memory is dense and stays so
+  kNever,     // none where the heap can prevent it
   kAlways,    // wherever the system gives them
 };
 

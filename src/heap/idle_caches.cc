@@ -19,8 +19,6 @@
 namespace ream {
 namespace {
 
-constexpr std::uint32_t kIdlePasses = 2;  // without any change before a cache counts as idle
-
 // Changes whenever the owner has popped or pushed (but for a pair of a bin between two looks).
 std::uint64_t activity(const ThreadCache& cache) noexcept {
   std::uint64_t sum = 0;
@@ -72,15 +70,15 @@ std::uint32_t ThreadCaches::take_from(ThreadCache& cache, Batch& batch) noexcept
 
 // The next cache of this pass that is idle and has objects to spare, its lock held; null when there
 // is none. While the registry's lock is held no cache can go away; afterwards, not this one.
-ThreadCache* ThreadCaches::hold_next(std::uint32_t times, bool& clean) noexcept {
+ThreadCache* ThreadCaches::hold_next(const Idle& idle, bool& clean) noexcept {
   os::MutexLock hold(lock_);
   for (ThreadCache* cache = first_; cache != nullptr; cache = cache->next) {
     if (cache == t_cache || cache->forks != forks_ || cache->pass == pass_) continue;
     const std::uint64_t now = activity(*cache);
-    cache->seen_times = now == cache->seen ? cache->seen_times + 1 : 0;
+    if (now != cache->seen || cache->seen_since_ns == 0) cache->seen_since_ns = idle.now_ns;
     cache->seen = now;
     if (has_spare(*cache)) {
-      if (cache->seen_times >= times) {
+      if (idle.now_ns - cache->seen_since_ns >= idle.age_ns) {
         cache->lock.want();
         const bool barrier = os::barrier_everywhere();
         if (barrier && cache->lock.is_free()) return cache;
@@ -94,27 +92,32 @@ ThreadCache* ThreadCaches::hold_next(std::uint32_t times, bool& clean) noexcept 
   return nullptr;
 }
 
-bool ThreadCaches::take(Heap& heap, const WorkBudget& budget, std::uint32_t times) noexcept {
-  os::MutexLock hold(idle_lock_);
-  ++pass_;
+// Objects are given without the lock: an object that was freed twice is found then, and a handler
+// of SIGABRT may fork.
+bool ThreadCaches::take(Heap& heap, const WorkBudget& budget, const Idle& idle) noexcept {
   bool clean = true;
-  while (ThreadCache* cache = hold_next(times, clean)) {
+  idle_lock_.lock();
+  ++pass_;
+  while (ThreadCache* cache = hold_next(idle, clean)) {
     Batch batch;
     const std::uint32_t count = take_from(*cache, batch);
     if (count < kTakenAtOnce) cache->pass = pass_;  // that was all
     cache->lock.end();
+    idle_lock_.unlock();
     for (std::uint32_t given = 0; given < count;) given += heap.give(&batch[given], count - given);
     if (budget.is_spent()) return false;
+    idle_lock_.lock();
   }
+  idle_lock_.unlock();
   return clean;
 }
 
-bool ThreadCaches::take_idle(Heap& heap, const WorkBudget& budget) noexcept {
-  return take(heap, budget, kIdlePasses);
+bool ThreadCaches::take_idle(Heap& heap, const WorkBudget& budget, std::uint64_t now_ns) noexcept {
+  return take(heap, budget, {.now_ns = now_ns, .age_ns = kIdleNs});
 }
 
 void ThreadCaches::take_all(Heap& heap) noexcept {
-  static_cast<void>(take(heap, WorkBudget(WorkBudget::kUnlimited), 0));
+  static_cast<void>(take(heap, WorkBudget(WorkBudget::kUnlimited), {.now_ns = os::now_ns()}));
 }
 
 }  // namespace ream

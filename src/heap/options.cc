@@ -80,7 +80,7 @@ bool parse_switch(const char* text, bool& result) noexcept {
 }
 
 bool parse_huge_pages(const char* text, HugePageMode& result) noexcept {
-  constexpr const char* kNames[] = {"never", "adaptive", "always"};
+  constexpr const char* kNames[] = {"adaptive", "never", "always"};
   for (std::uint8_t i = 0; i < 3; ++i) {
     if (std::strcmp(text, kNames[i]) != 0) continue;
     result = static_cast<HugePageMode>(i);

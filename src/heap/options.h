@@ -27,9 +27,9 @@ namespace ream {
 struct Options {
   Bytes retain = 4_MiB;
   bool worker = true;
-  Bytes soft_limit{};            // 0: none
-  Bytes hard_limit{};            // likewise
-  bool limit_of_group = false;   // the two are the control group's
+  Bytes soft_limit{};           // 0: none
+  Bytes hard_limit{};           // likewise
+  bool limit_of_group = false;  // the two are the control group's
   HugePageMode huge_pages = HugePageMode::kAdaptive;
   const char* report = nullptr;  // in the environment, so it lives as long as the process
 };

@@ -148,7 +148,7 @@ bool PageHeap::give_back_excess(const WorkBudget& budget) noexcept {
     }
     if (want == Bytes()) return !may_become_due;
     Bytes given_back{};
-    if (purge_some(want, given_back) == Bytes()) return true;  // nothing can be given back
+    if (purge_some(want, given_back) == Bytes()) return !is_purging();  // nothing can go back
     if (budget.is_spent()) return false;
   }
 }

@@ -86,10 +86,9 @@ struct ThreadCache {
   [[nodiscard]] Taken* array(ClassIndex c) const noexcept { return bins[c].limit - room[c]; }
 
   os::OwnerLock lock{};
-  // The worker's: what it saw of the bins last, how often it has seen that, in which pass it was
-  // here.
+  // The worker's: what it saw of the bins last, since when, and in which pass it was here.
   std::uint64_t seen = 0;
-  std::uint32_t seen_times = 0;
+  std::uint64_t seen_since_ns = 0;
   std::uint32_t pass = 0;
 
   // Which central list of each class this thread uses.

@@ -141,7 +141,6 @@ bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept
       (!heap.worker().urge() || heap.sparse().overdue(heap.page_heap()))) {
     heap.sparse().step(heap);
   }
-  heap.worker().notify();
   const bool small =
       cache.room[c] * kSizeClasses[c].object_bytes <= ThreadCache::kFreeGrowthBytes / 2;
   if (small || cache.met[c] == ThreadCache::Met::kFull) static_cast<void>(enlarge(cache, c));
@@ -154,6 +153,7 @@ bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept
   std::reverse(bin.base, bin.base + got);  // the lowest address is popped first
   set_top(bin, bin.base + got);
   trim_if_due(heap, cache, std::uint64_t{got} * kSizeClasses[c].object_bytes);
+  heap.worker().notify();
   return bin.top != bin.base;
 }
 
@@ -166,10 +166,10 @@ void ThreadCaches::overflow(Heap& heap, ThreadCache& cache, ClassIndex c) noexce
   cache.met[c] = ThreadCache::Met::kFull;
   if (grows && enlarge(cache, c)) return;
   if (cache.room[c] == 0) return;
-  heap.worker().notify();
   const std::uint32_t count = std::max(bin.size() / 2, 1u);
   give_bottom(heap, bin, count);
   trim_if_due(heap, cache, std::uint64_t{count} * kSizeClasses[c].object_bytes);
+  heap.worker().notify();
 }
 
 // Gives back the objects that were cached longest. They leave the bin before they change hands: the
@@ -250,6 +250,7 @@ void ThreadCaches::end_this_thread(Heap& heap) noexcept {
   t_cache = &g_bypass;
   if (cache->owner_thread == os::process_id()) heap.worker().main_thread_ends();
   destroy(heap, *cache);
+  heap.worker().notify();
 }
 
 ThreadCaches::BinTotals ThreadCaches::totals(ClassIndex c) noexcept {

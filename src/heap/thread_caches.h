@@ -38,10 +38,12 @@ class ThreadCaches {
   // Gives all objects back to the central lists.
   void empty(Heap& heap, ThreadCache& cache) noexcept;
 
-  // Takes objects from threads that have used their caches for nothing in a while, and gives them
-  // to the central lists, until the budget is spent. False if there was more, or a later call may
-  // find some. Where the system has no barrier_everywhere() it takes nothing.
-  [[nodiscard]] bool take_idle(Heap& heap, const WorkBudget& budget) noexcept
+  // Takes objects from threads that have not used their caches for kIdleNs, so far as calls at
+  // other times have seen, and gives them to the central lists, until the budget is spent. False if
+  // there was more, or a later call may find some. Where the system has no barrier_everywhere() it
+  // takes nothing.
+  static constexpr std::uint64_t kIdleNs = 500'000'000;
+  [[nodiscard]] bool take_idle(Heap& heap, const WorkBudget& budget, std::uint64_t now_ns) noexcept
       REAM_EXCLUDES(idle_lock_, lock_);
   // The same of all other threads, whatever they do.
   void take_all(Heap& heap) noexcept REAM_EXCLUDES(idle_lock_, lock_);
@@ -97,9 +99,13 @@ class ThreadCaches {
   // Objects on their way from an idle cache.
   static constexpr std::uint32_t kTakenAtOnce = 512;
   using Batch = std::array<Taken, kTakenAtOnce>;
-  bool take(Heap& heap, const WorkBudget& budget, std::uint32_t times) noexcept
+  struct Idle {
+    std::uint64_t now_ns = 0;
+    std::uint64_t age_ns = 0;
+  };
+  bool take(Heap& heap, const WorkBudget& budget, const Idle& idle) noexcept
       REAM_EXCLUDES(idle_lock_, lock_);
-  [[nodiscard]] ThreadCache* hold_next(std::uint32_t times, bool& clean) noexcept
+  [[nodiscard]] ThreadCache* hold_next(const Idle& idle, bool& clean) noexcept
       REAM_REQUIRES(idle_lock_) REAM_EXCLUDES(lock_);
   [[nodiscard]] static std::uint32_t take_from(ThreadCache& cache, Batch& batch) noexcept;
   static void settle(ThreadCache& cache, ClassIndex c) noexcept;

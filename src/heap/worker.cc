@@ -50,7 +50,7 @@ void Worker::run(void* worker) noexcept {
     self.dirty_.exchange(false);
     self.urged_.store(false, std::memory_order_relaxed);
     const std::uint64_t begin_cpu_ns = os::thread_cpu_ns();
-    const bool clean = g_heap.tidy(WorkBudget(may_spend_ns));
+    const bool clean = g_heap.tidy(WorkBudget(may_spend_ns, g_heap.forking()));
     const std::uint64_t spent_ns = os::thread_cpu_ns() - begin_cpu_ns;
     self.rest(clean && !self.main_ended_.load(std::memory_order_relaxed));
     if (self.main_ended_.load(std::memory_order_relaxed) && os::is_last_thread())

@@ -52,7 +52,7 @@ class Worker {
 
   // Something changed that may make memory due some time from now. A few instructions.
   REAM_INLINE void notify() noexcept {
-    if (!dirty_.load(std::memory_order_relaxed)) wake();
+    if (!dirty_.load()) wake();  // not before the change that it announces
   }
 
   // Memory is due now. False when there is no worker to do it.

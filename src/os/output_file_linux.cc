@@ -16,7 +16,7 @@ bool OutputFile::open(const char* path) noexcept {
   // Without O_TRUNC at first: what is no file is left alone. O_NONBLOCK: nor is a pipe waited for.
   fd_ = ::open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
   if (fd_ < 0) return false;
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode) && ::ftruncate(fd_, 0) == 0)
     return true;
   static_cast<void>(close());

@@ -91,7 +91,7 @@ void write_stderr(const char* text, std::size_t bytes) noexcept {
 
 void abort_process() noexcept {
   raise_abort();
-  struct sigaction standard {};
+  struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
   ::sigaction(SIGABRT, &standard, nullptr);
   raise_abort();
