@@ -29,14 +29,22 @@ bool any_wants_sweep(Heap& heap) noexcept {
 
 }  // namespace
 
+// From the largest objects down: a free object of 4 KiB and more leaves whole OS pages, of many
+// small ones one is live in nearly every page. A list that has little free that is not purged is
+// passed over.
 void SparsePurge::step(Heap& heap) noexcept {
   if (!lock_.try_lock()) return;
   const std::uint64_t wanted = heap.page_heap().take_fresh_span_bytes();
-  const std::uint32_t lists = list_count(heap);
+  const unsigned shards = heap.caches().shards();
   std::uint32_t spans = kSpansPerStep;
   Bytes purged{};
-  for (std::uint32_t i = 0; i < lists && spans > 0 && purged.n < wanted; ++i) {
-    purged += list_of(heap, next_list_++ % lists).purge_sparse(heap.page_heap(), spans);
+  for (std::size_t c = kClassCount; --c > 0;) {
+    for (unsigned s = 0; s < shards && spans > 0 && purged.n < wanted; ++s) {
+      CentralList& list = heap.central(static_cast<ClassIndex>(c), s);
+      const CentralStats stats = list.stats();
+      const Bytes free((stats.objects - stats.taken) * kSizeClasses[c].object_bytes);
+      if (free >= stats.purged + kWorthALook) purged += list.purge_sparse(heap.page_heap(), spans);
+    }
   }
   heap.page_heap().limit().add_unused_inside(purged);
   purged_.fetch_add(purged.n, std::memory_order_relaxed);

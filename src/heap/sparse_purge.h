@@ -25,6 +25,7 @@ class SparsePurge {
   static constexpr std::uint64_t kStepBytes = 256 << 10;
   static constexpr std::uint32_t kMaxDoublings = 8;  // to 64 MiB
   static constexpr std::uint32_t kSpansPerStep = 256;
+  static constexpr Bytes kWorthALook = 64_KiB;  // free and not purged, in one list
   static constexpr std::uint64_t kOverdueSteps = 16;
 
   [[nodiscard]] bool due(const PageHeap& pages) const noexcept {
@@ -64,7 +65,6 @@ class SparsePurge {
   std::atomic<std::uint32_t> doublings_{0};  // of the step
   std::atomic<std::uint64_t> purged_{0};
   os::Mutex lock_{rank::kSparsePurge};
-  std::uint32_t next_list_ REAM_GUARDED_BY(lock_) = 0;  // where the next step begins
   // The sweep: the list it is at, and whether it has begun that; when it began itself.
   std::uint32_t swept_list_ REAM_GUARDED_BY(lock_) = 0;
   bool in_list_ REAM_GUARDED_BY(lock_) = false;
