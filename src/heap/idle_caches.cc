@@ -32,7 +32,7 @@ std::uint64_t activity(const ThreadCache& cache) noexcept {
 std::uint32_t spare(const Bin& bin) noexcept {
   const Taken* const base = __atomic_load_n(&bin.base, __ATOMIC_RELAXED);
   const Taken* const top = __atomic_load_n(&bin.top, __ATOMIC_RELAXED);
-  return top > base + 1 ? static_cast<std::uint32_t>(top - base) - 1 : 0;
+  return top - base > 1 ? static_cast<std::uint32_t>(top - base) - 1 : 0;
 }
 
 bool has_spare(const ThreadCache& cache) noexcept {

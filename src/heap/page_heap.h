@@ -229,13 +229,17 @@ class PageHeap {
   void keep_pace() noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] Bytes excess() const noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] Bytes retained() const noexcept REAM_REQUIRES(lock_);
-  // Settles one run of up to about `want`: it reads as zero then. Returns its size, 0 when there is
-  // none, and adds to `given_back` what the OS took of it.
-  Bytes purge_some(Bytes want, Bytes& given_back) noexcept REAM_EXCLUDES(lock_);
+  // Settles one run of up to about `want`: it reads as zero then. `settled` is its size, 0 when
+  // there is none or another thread is at it (busy); `given_back` what the OS took of it.
+  struct Purged {
+    Bytes settled{};
+    Bytes given_back{};
+    bool busy = false;
+  };
+  Purged purge_some(Bytes want) noexcept REAM_EXCLUDES(lock_);
   void purge_if_due() noexcept REAM_EXCLUDES(lock_);
   // Tells the limit what is resident.
   void publish() noexcept REAM_REQUIRES(lock_);
-  [[nodiscard]] bool is_purging() noexcept REAM_EXCLUDES(lock_);
   [[nodiscard]] Pages unscavenged_free() const noexcept REAM_REQUIRES(lock_);
 
   [[nodiscard]] Span* new_span_metadata(std::size_t objects) noexcept REAM_REQUIRES(lock_);

@@ -68,29 +68,23 @@ bool PageHeap::make_room(Bytes more) noexcept {
   Bytes want = limit_.missing(more);
   if (want == Bytes()) return true;
   for (want += slack; want != Bytes();) {
-    Bytes given_back{};
-    const Bytes settled = purge_some(want, given_back);
-    want -= std::min(want, given_back);
-    if (settled != Bytes()) continue;
-    if (limit_.admits(more) || !is_purging()) break;
+    const Purged purged = purge_some(want);
+    want -= std::min(want, purged.given_back);
+    if (purged.settled != Bytes()) continue;
+    if (limit_.admits(more) || !purged.busy) break;
     os::sleep_ns(kPauseNs);  // another thread's purge is about to make room
   }
   return limit_.admits(more);
 }
 
-bool PageHeap::is_purging() noexcept {
-  os::MutexLock hold(lock_);
-  return static_cast<bool>(purging_);
-}
-
 // A run being purged is in nobody's hands but this thread's, so the lock is free while the OS
 // works.
-Bytes PageHeap::purge_some(Bytes want, Bytes& given_back) noexcept {
+PageHeap::Purged PageHeap::purge_some(Bytes want) noexcept {
   std::size_t w = kWindows;
   page::PageAlloc<page::HeapWindow>::PurgeRun run;
   {
     os::MutexLock hold(lock_);
-    if (purging_) return {};
+    if (purging_) return {.busy = true};
     while (!run && w-- > 0) {
       if (ready_[w]) run = windows_[w].begin_purge(want);
     }
@@ -110,9 +104,8 @@ Bytes PageHeap::purge_some(Bytes want, Bytes& given_back) noexcept {
   if (purged) {
     counts_.purged_bytes += bytes.n;
     pace_.count_given(bytes);
-    given_back += bytes;
   }
-  return bytes;
+  return {.settled = bytes, .given_back = purged ? bytes : Bytes()};
 }
 
 void PageHeap::purge_if_due() noexcept {
@@ -122,7 +115,6 @@ void PageHeap::purge_if_due() noexcept {
   purge_due_.store(kNotDue, std::memory_order_relaxed);
   Worker* const worker = worker_.load(std::memory_order_relaxed);
   if (worker != nullptr && worker->urge() && due != kOverdue) return;
-  Bytes given_back{};
   for (Bytes done{}; done < kMaxPurge;) {
     Bytes want{};
     {
@@ -130,7 +122,7 @@ void PageHeap::purge_if_due() noexcept {
       want = excess();
     }
     if (want == Bytes()) break;
-    const Bytes settled = purge_some(want, given_back);
+    const Bytes settled = purge_some(want).settled;
     if (settled == Bytes()) break;
     done += settled;
   }
@@ -147,8 +139,8 @@ bool PageHeap::give_back_excess(const WorkBudget& budget) noexcept {
       may_become_due = bytes_of(unscavenged_free()) > retained_when_idle();
     }
     if (want == Bytes()) return !may_become_due;
-    Bytes given_back{};
-    if (purge_some(want, given_back) == Bytes()) return !is_purging();  // nothing can go back
+    const Purged purged = purge_some(want);
+    if (purged.settled == Bytes()) return !purged.busy;  // nothing can go back
     if (budget.is_spent()) return false;
   }
 }
@@ -186,9 +178,13 @@ void PageHeap::after_fork_in_child() noexcept {
 
 Bytes PageHeap::purge_all() noexcept {
   Bytes given_back{};
-  while (purge_some(Bytes(~0ULL), given_back) != Bytes()) {
+  for (;;) {
+    const Purged purged = purge_some(Bytes(~0ULL));
+    given_back += purged.given_back;
+    if (purged.settled != Bytes()) continue;
+    if (!purged.busy) return given_back;
+    os::sleep_ns(kPauseNs);
   }
-  return given_back;
 }
 
 }  // namespace ream
