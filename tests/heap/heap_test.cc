@@ -12,6 +12,7 @@
 
 #include "heap/stamps.h"
 #include "support/effort.h"
+#include "support/no_worker.h"
 #include "support/random.h"
 
 namespace ream {

@@ -91,6 +91,7 @@ const int g_registered = ::pthread_atfork(nullptr, nullptr, [] {
 });
 
 TEST(WorkerTest, OneThatAForkHandlerStartedIsTheChildsOnlyOne) {
+  if (os::kSanitized) GTEST_SKIP() << "sanitizers have threads of their own";
   ASSERT_EQ(g_registered, 0);
   static_cast<void>(g_heap.allocate(1));
   if (g_heap.worker().is_running()) GTEST_SKIP();
@@ -243,6 +244,7 @@ bool refuse(unsigned system_call) {
 }
 
 TEST(WorkerTest, SleepsWhereCachesOfOthersCannotBeTakenFrom) {
+  if (os::kSanitized) GTEST_SKIP() << "sanitizers allow no threads in a child";
   const int result = os::exit_of_child([] {
     if (!refuse(SYS_membarrier)) return 77;
     auto objects = filled(1000, 32_MiB);

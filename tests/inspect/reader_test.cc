@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "heap/heap.h"
+#include "support/no_worker.h"
 
 namespace ream::inspect {
 namespace {
