@@ -40,13 +40,7 @@ void be_busy(std::int64_t until_ns, bench::Rng& rng) {
 std::uint64_t run(const Effort& effort, Pass pass) {
   bench::Rng rng(1);
   const std::uint64_t live_bytes = effort.sized(kLiveBytes);
-  report_start(static_cast<std::int64_t>(Population::bookkeeping_bytes(live_bytes)));
-  Population objects(live_bytes);
-
-  const Phase fill("full");
-  objects.fill(live_bytes, mixed_size, rng);
-  fill.end({{"live_bytes", static_cast<std::int64_t>(objects.live_bytes())},
-            {"objects", static_cast<std::int64_t>(objects.count())}});
+  Population objects(live_bytes, mixed_size, rng);
 
   objects.shuffle(rng);
   const Phase expire("freed");

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "phase.h"
+
 namespace resident {
 
 using bench::Block;
@@ -33,6 +35,21 @@ std::size_t mixed_size(Rng& rng) {
 }
 
 std::size_t buffer_size(Rng& rng) { return rng.between(kKiB, 32 * kKiB); }
+
+// The start is what was there before the addresses' own memory.
+std::size_t Population::report_and_room_for(std::uint64_t live_bytes) {
+  const std::size_t room = live_bytes / 512 + 4096;
+  report_start(static_cast<std::int64_t>(MappedArray<bench::Block>::bytes_for(room)));
+  return room;
+}
+
+Population::Population(std::uint64_t live_bytes, SizeOf size_of, Rng& rng)
+    : blocks_(report_and_room_for(live_bytes)) {
+  const Phase filling("full");
+  fill(live_bytes, size_of, rng);
+  filling.end({{"live_bytes", static_cast<std::int64_t>(live_bytes_)},
+               {"objects", static_cast<std::int64_t>(count_)}});
+}
 
 void Population::fill(std::uint64_t live_bytes, SizeOf size_of, Rng& rng) {
   const std::span<Block> room = blocks_.all();

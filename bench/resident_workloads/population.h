@@ -30,13 +30,8 @@ std::size_t buffer_size(bench::Rng& rng);
 
 class Population {
  public:
-  // Room for what fill() makes of `live_bytes` in objects of 512 bytes on average, or more.
-  explicit Population(std::uint64_t live_bytes) : blocks_(room_for(live_bytes)) {}
-
-  // What a Population for `live_bytes` makes resident by itself.
-  static std::size_t bookkeeping_bytes(std::uint64_t live_bytes) {
-    return MappedArray<bench::Block>::bytes_for(room_for(live_bytes));
-  }
+  // The beginning of a workload: reports the start, then the phase "full", in which it is filled.
+  Population(std::uint64_t live_bytes, SizeOf size_of, bench::Rng& rng);
 
   // Adds objects until `live_bytes` are live.
   void fill(std::uint64_t live_bytes, SizeOf size_of, bench::Rng& rng);
@@ -58,7 +53,8 @@ class Population {
   std::span<bench::Block> blocks() { return blocks_.all().first(count_); }
 
  private:
-  static std::size_t room_for(std::uint64_t live_bytes) { return live_bytes / 512 + 4096; }
+  // Room for objects of 512 bytes on average, or more.
+  static std::size_t report_and_room_for(std::uint64_t live_bytes);
 
   MappedArray<bench::Block> blocks_;
   std::size_t count_ = 0;

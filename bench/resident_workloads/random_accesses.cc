@@ -38,12 +38,7 @@ void* walk(void* at, std::uint64_t steps) {
 std::uint64_t random_4g(const Effort& effort) {
   bench::Rng rng(3);
   const std::uint64_t live_bytes = effort.sized(kLiveBytes);
-  report_start(static_cast<std::int64_t>(Population::bookkeeping_bytes(live_bytes)));
-  Population objects(live_bytes);
-  const Phase fill("full");
-  objects.fill(live_bytes, record_size, rng);
-  fill.end({{"live_bytes", static_cast<std::int64_t>(objects.live_bytes())},
-            {"objects", static_cast<std::int64_t>(objects.count())}});
+  Population objects(live_bytes, record_size, rng);
 
   objects.shuffle(rng);
   void* const start = link_ring(objects.blocks());

@@ -12,12 +12,7 @@ constexpr std::uint64_t kLiveBytes = 1024 * bench::kMiB;
 std::uint64_t run(const Effort& effort, void (*then)(const Effort&)) {
   bench::Rng rng(2);
   const std::uint64_t live_bytes = effort.sized(kLiveBytes);
-  report_start(static_cast<std::int64_t>(Population::bookkeeping_bytes(live_bytes)));
-  Population objects(live_bytes);
-  const Phase fill("full");
-  objects.fill(live_bytes, mixed_size, rng);
-  fill.end({{"live_bytes", static_cast<std::int64_t>(objects.live_bytes())},
-            {"objects", static_cast<std::int64_t>(objects.count())}});
+  Population objects(live_bytes, mixed_size, rng);
   const std::uint64_t checksum = objects.live_bytes() + objects.count();
   objects.shuffle(rng);
   const Phase release("freed");
