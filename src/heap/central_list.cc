@@ -118,6 +118,7 @@ void CentralList::set_aside(Span& span, Span*& emptied) noexcept {
 Bytes CentralList::purge_inside(PageHeap& pages, Span& span) noexcept {
   const Bytes purged = purge_units(pages, span);
   purged_units_ += purged.n >> kUnitShift;
+  pages.limit().add_unused_inside(purged);
   return purged;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/bits.h"
 #include "base/check.h"
 #include "heap/dirty_runs.h"
 #include "heap/page_units.h"
@@ -132,20 +133,14 @@ void PageHeap::free_span_locked(Span& span) noexcept {
 void PageHeap::keep_purged(const Span& span) noexcept {
   constexpr unsigned kUnits = 1u << (kPageShift - kUnitShift);
   static_assert(kUnits == 2);
-  // Bit 2i is set for page i.
-  std::uint64_t pages = span.purged & span.purged >> 1 & 0x5555'5555'5555'5555;
+  const std::uint64_t first_units = span.purged & span.purged >> 1 & 0x5555'5555'5555'5555;
   WindowAlloc& window = windows_[window_of(Addr(span.base))];
-  while (pages != 0) {
-    const auto first = static_cast<unsigned>(std::countr_zero(pages)) / kUnits;
-    unsigned count = 0;
-    for (; pages != 0 && (pages >> ((first + count) * kUnits) & 1) != 0; ++count) {
-      pages &= pages - 1;
-      if (first + count + 1 == span.pages) {
-        ++count;
-        break;
-      }
-    }
-    REAM_CHECK(window.mark_scavenged(Addr(span.base) + bytes_of(Pages(first)), Pages(count)));
+  for (std::uint64_t units = first_units | first_units << 1; units != 0;) {
+    const auto first = static_cast<unsigned>(std::countr_zero(units));
+    const auto count = static_cast<unsigned>(std::countr_one(units >> first));
+    units &= ~bit_range(first, count);
+    const Addr base(span.base + (std::uint64_t{first} << kUnitShift));
+    REAM_CHECK(window.mark_scavenged(base, Pages(count / kUnits)));
   }
   keep_pace();
 }

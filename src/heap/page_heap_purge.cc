@@ -10,13 +10,13 @@
 namespace ream {
 namespace {
 
-constexpr Bytes kMaxPurge = 16_MiB;  // at a time, on the way of a caller
-Bytes retained_when_idle() noexcept { return Bytes(options().retain.n / 4); }
-
+constexpr Bytes kMaxPurge = 16_MiB;    // at a time, on the way of a caller
 constexpr Bytes kLeastUrgent = 1_MiB;  // what the worker is woken for
 // What it may lag behind before callers do a part of its work: this, and an eighth of the heap.
 constexpr Bytes kMostLag = 64_MiB;
 constexpr std::uint64_t kPauseNs = 50'000;  // between looks whether another thread's purge is done
+
+Bytes retained_when_idle() noexcept { return Bytes(options().retain.n / 4); }
 
 }  // namespace
 

@@ -46,7 +46,6 @@ void SparsePurge::step(Heap& heap) noexcept {
       if (free >= stats.purged + kWorthALook) purged += list.purge_sparse(heap.page_heap(), spans);
     }
   }
-  heap.page_heap().limit().add_unused_inside(purged);
   purged_.fetch_add(purged.n, std::memory_order_relaxed);
   const std::uint32_t doublings = doublings_.load(std::memory_order_relaxed);
   const bool worth_it = purged.n >= wanted / 4;
@@ -82,7 +81,6 @@ bool SparsePurge::sweep(Heap& heap, const WorkBudget& budget) noexcept {
     if (list.wants_sweep()) again_ = true;
   }
   purged_.fetch_add(given.n, std::memory_order_relaxed);
-  heap.page_heap().limit().add_unused_inside(given);
   heap.page_heap().count_inside(given, taken);
   if (spent) return false;
   swept_list_ = 0;
@@ -99,7 +97,6 @@ Bytes SparsePurge::all(Heap& heap) noexcept {
     }
   }
   in_list_ = false;
-  heap.page_heap().limit().add_unused_inside(purged);
   purged_.fetch_add(purged.n, std::memory_order_relaxed);
   doublings_.store(0, std::memory_order_relaxed);  // looks made in vain before do not count
   return purged;
