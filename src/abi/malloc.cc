@@ -47,8 +47,15 @@ void* aligned(std::size_t alignment, std::size_t bytes) noexcept {
 
 }  // namespace
 
+[[gnu::noinline]] static void* malloc_uncached(std::size_t bytes) noexcept {
+  return or_no_memory(g_heap.allocate_uncached(bytes));
+}
+
 REAM_EXPORT void* malloc(std::size_t bytes) noexcept {
-  return or_no_memory(g_heap.allocate(bytes));
+  void* p = g_heap.allocate_cached(bytes);
+  if (p == nullptr) [[unlikely]]
+    return malloc_uncached(bytes);
+  return p;
 }
 
 REAM_EXPORT void free(void* p) noexcept { g_heap.free(p); }

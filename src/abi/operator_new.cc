@@ -37,7 +37,19 @@ REAM_COLD void* allocate_slow(std::size_t bytes, std::size_t alignment) {
   return p;
 }
 
-REAM_INLINE void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
+[[gnu::noinline]] void* allocate_uncached_or_throw(std::size_t bytes) {
+  void* p = g_heap.allocate_uncached(bytes);
+  return p != nullptr ? p : allocate_slow(bytes, 1);
+}
+
+REAM_INLINE void* allocate_or_throw(std::size_t bytes) {
+  void* p = g_heap.allocate_cached(bytes);
+  if (p == nullptr) [[unlikely]]
+    return allocate_uncached_or_throw(bytes);
+  return p;
+}
+
+void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
   void* p = allocate(bytes, alignment);
   return p != nullptr ? p : allocate_slow(bytes, alignment);
 }
@@ -59,8 +71,8 @@ void* allocate_with_handler(std::size_t bytes, std::size_t alignment) {
 using ream::allocate_or_throw;
 using ream::g_heap;
 
-REAM_OPERATOR void* operator new(std::size_t n) { return allocate_or_throw(n, 1); }
-REAM_OPERATOR void* operator new[](std::size_t n) { return allocate_or_throw(n, 1); }
+REAM_OPERATOR void* operator new(std::size_t n) { return allocate_or_throw(n); }
+REAM_OPERATOR void* operator new[](std::size_t n) { return allocate_or_throw(n); }
 REAM_OPERATOR void* operator new(std::size_t n, std::align_val_t a) {
   return allocate_or_throw(n, static_cast<std::size_t>(a));
 }

@@ -166,10 +166,20 @@ std::uint32_t CentralList::fetch(PageHeap& pages, ClassIndex c, std::uint8_t sha
   return taken;
 }
 
+void CentralList::put_back(Span& span, Span*& emptied) noexcept {
+  if (span.used == 0) {
+    ++empty_spans_;
+    if (!keeps_empty(span)) return set_aside(span, emptied);
+  }
+  relink_if_moved(span);
+}
+
 bool CentralList::keeps_empty(const Span& span) const noexcept {
   return empty_spans_ <= 1 && span.pages <= kEmptySpanPagesKept;
 }
 
+// Objects that were allocated together are often freed together, so a span is looked up, and moved
+// between lists, once a run of its objects.
 std::uint32_t CentralList::give(PageHeap& pages, const Taken* batch, std::uint32_t count) noexcept {
   Span* emptied = nullptr;  // linked through next; freed without the lock
   std::uint32_t given = 0;
@@ -177,20 +187,16 @@ std::uint32_t CentralList::give(PageHeap& pages, const Taken* batch, std::uint32
   {
     os::MutexLock hold(lock_);
     Span* const first = pages.map().span_for_first_page(Addr(batch[0].object).n);
-    for (; given < count; ++given) {
-      const Addr object(batch[given].object);
-      Span* span = pages.map().span_for_first_page(object.n);
+    Span* span = first;
+    for (;;) {
+      const std::uint32_t before = given;
+      do {
+        freed_twice = !give_object(*span, batch[given].state);
+      } while (!freed_twice && ++given < count && span->has_state(batch[given].state));
+      if (given > before) put_back(*span, emptied);
+      if (given == count || freed_twice) break;
+      span = pages.map().span_for_first_page(Addr(batch[given].object).n);
       if (span->shard != first->shard || span->size_class != first->size_class) break;
-      freed_twice = !give_object(*span, batch[given].state);
-      if (freed_twice) break;
-      if (span->used == 0) {
-        ++empty_spans_;
-        if (!keeps_empty(*span)) {
-          set_aside(*span, emptied);
-          continue;
-        }
-      }
-      relink_if_moved(*span);
     }
     taken_ -= given;
     note_change();

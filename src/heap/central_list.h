@@ -107,6 +107,8 @@ class alignas(kCacheLineBytes) CentralList {
   [[nodiscard]] bool keeps_empty(const Span& span) const noexcept REAM_REQUIRES(lock_);
   // Takes an empty span out of this list, onto a chain of spans to be freed without the lock.
   void set_aside(Span& span, Span*& emptied) noexcept REAM_REQUIRES(lock_);
+  // After objects of a span were given back.
+  void put_back(Span& span, Span*& emptied) noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] Bytes purge_inside(PageHeap& pages, Span& span) noexcept REAM_REQUIRES(lock_);
   void note_change() noexcept REAM_REQUIRES(lock_) {
     __atomic_store_n(&changed_, true, __ATOMIC_RELAXED);

@@ -24,6 +24,7 @@ void Heap::before_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
   caches_.idle_lock().lock_for_fork();
   caches_.lock().lock_for_fork();
   sparse_.lock().lock_for_fork();
+  transfers_.lock_for_fork();
   forking_shards_ = caches_.shards();
   for (unsigned s = 0; s < forking_shards_; ++s) {
     for (CentralList& list : central_[s]) list.lock().lock_for_fork();
@@ -60,6 +61,7 @@ void Heap::unlock_after_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
   for (unsigned s = 0; s < forking_shards_; ++s) {
     for (CentralList& list : central_[s]) list.lock().unlock_after_fork();
   }
+  transfers_.unlock_after_fork();
   sparse_.lock().unlock_after_fork();
   caches_.lock().unlock_after_fork();
   caches_.idle_lock().unlock_after_fork();

@@ -9,7 +9,13 @@ namespace ream {
 
 constinit Heap g_heap;
 
+void* Heap::allocate_uncached(std::size_t bytes) noexcept {
+  if (bytes <= kMaxSmallBytes) return allocate_slow(class_of(bytes));
+  return allocate_large(bytes, kMinAlignment, false);
+}
+
 void* Heap::allocate_slow(ClassIndex c) noexcept {
+  settle_overdraft(t_cache->bins[c]);  // before anything allocates
   start_heap();
   worker_.start_if_due(page_heap_.size());
   if (page_heap_.limit().is_above_soft()) relieve_without_worker();
@@ -17,7 +23,12 @@ void* Heap::allocate_slow(ClassIndex c) noexcept {
     // Making a cache may allocate, and so fill the bin already.
     ThreadCache& cache = caches_.get();
     Bin& bin = cache.bins[c];
-    if (!is_dry(bin) || (!cache.bypass && caches_.refill(*this, cache, c))) return pop_live(bin);
+    if (!is_dry(bin) || (!cache.bypass && caches_.refill(*this, cache, c))) {
+      void* object = pop_live(bin);
+      if (object != nullptr) return object;
+      settle_overdraft(bin);  // the worker was faster
+      continue;
+    }
     void* object = allocate_bypassing(c);
     if (object != nullptr) return object;
     if (!make_room(Bytes(std::uint64_t{kSizeClasses[c].span_pages} << kPageShift), attempt))
@@ -50,8 +61,8 @@ void Heap::free_slow(void* address) noexcept {
   if (cache.bypass) return free_bypassing(object);
   const ClassIndex c = object.span->size_class;
   Bin& bin = cache.bins[c];
-  if (bin.top == bin.limit) caches_.overflow(*this, cache, c);
-  if (bin.top == bin.limit) return free_bypassing(object);
+  if (is_full(bin)) caches_.overflow(*this, cache, c);
+  if (is_full(bin)) return free_bypassing(object);
   push_freed(bin, {object.address, object.state});
 }
 
@@ -87,6 +98,7 @@ void Heap::reclaim() noexcept {
   while (Span* span = large_cache_.evict()) page_heap_.free_span(*span);
   ThreadCache& cache = caches_.get();
   if (!cache.bypass) caches_.empty(*this, cache);
+  transfers_.give_all(*this);
   for (unsigned s = 0; s < caches_.shards(); ++s) {
     for (CentralList& list : central_[s]) list.release_empty(page_heap_);
   }
@@ -107,6 +119,7 @@ bool Heap::tidy(const WorkBudget& budget) noexcept {
   const Bytes in_use = page_heap_.in_use();
   const std::uint64_t age_ns = page_heap_.pace_window_ns() / PurgePace::kSlots * 3;
   if (!caches_.take_idle(*this, budget, now_ns)) clean = false;
+  if (!transfers_.give_idle(*this, budget, now_ns)) clean = false;
   while (Span* span = large_cache_.evict_aged(now_ns, age_ns, clean)) page_heap_.free_span(*span);
   while (sparse_.due(page_heap_) && !budget.is_spent()) sparse_.step(*this);
   if (!sparse_.sweep(*this, budget)) clean = false;
@@ -130,7 +143,7 @@ ClassStats Heap::class_stats(ClassIndex c) noexcept {
     objects += shard.objects;
   }
   const ThreadCaches::BinTotals bins = caches_.totals(c);
-  sum.cached = std::min(bins.cached, taken);
+  sum.cached = std::min(bins.cached + transfers_.cached(c), taken);
   sum.live = taken - sum.cached;
   sum.free = objects - taken;
   sum.nfree = bins.frees;
@@ -161,8 +174,9 @@ HeapStats Heap::stats() noexcept {
   sum.free = pages.free;
   sum.scavenged = pages.scavenged;
   sum.grown = pages.grown;
-  sum.metadata = pages.metadata + caches_.metadata_bytes();
-  sum.metadata_touched = pages.metadata_touched + caches_.touched_bytes();
+  sum.metadata = pages.metadata + caches_.metadata_bytes() + transfers_.metadata_bytes();
+  sum.metadata_touched =
+      pages.metadata_touched + caches_.touched_bytes() + transfers_.touched_bytes();
   sum.large_objects = pages.large_objects - std::min(large.spans, pages.large_objects);
   sum.live_objects += sum.large_objects;
   sum.nmalloc += pages.large_mallocs + large.hits;
@@ -179,7 +193,7 @@ bool Heap::is_valid() noexcept {
       if (!list.is_valid()) return false;
     }
   }
-  return page_heap_.is_valid();
+  return transfers_.is_valid() && page_heap_.is_valid();
 }
 
 }  // namespace ream

@@ -3,12 +3,14 @@
 //   allocate(24) -> class 2 -> this thread's bin: pop, mark live
 //                               | empty
 //                               v
-//                   CentralList::fetch (a batch) -> PageHeap::new_small_span -> PageAlloc::alloc
+//                   TransferCache::take, else CentralList::fetch (a batch) ->
+//                   PageHeap::new_small_span -> PageAlloc::alloc
 //
 //   free(p) -> PageMap: span -> object index -> state live? -> this thread's bin: push, mark cached
 //                                                               | full
 //                                                               v
-//                   CentralList::give (half the bin) -> PageHeap::free_span -> PageAlloc::free
+//                   TransferCache::put, else CentralList::give (half the bin) ->
+//                   PageHeap::free_span -> PageAlloc::free
 //
 // Thread safety: all functions, except where said.
 // Lifetime: constant-initialised; started by the first slow path of any thread; never destroyed, so
@@ -32,6 +34,7 @@
 #include "heap/sparse_purge.h"
 #include "heap/thread_cache.h"
 #include "heap/thread_caches.h"
+#include "heap/transfer_cache.h"
 #include "heap/worker.h"
 
 namespace ream {
@@ -42,10 +45,20 @@ class Heap {
 
   // Memory for `bytes`, aligned to 16. Null when there is none. A request of 0 gets an object.
   [[nodiscard]] REAM_INLINE void* allocate(std::size_t bytes) noexcept {
-    if (bytes <= kMaxSmallBytes) [[likely]]
-      return allocate_class(class_of(bytes));
-    return allocate_large(bytes, kMinAlignment, false);
+    void* object = allocate_cached(bytes);
+    return object != nullptr ? object : allocate_uncached(bytes);
   }
+
+  // The two halves of it: an object that this thread has cached, else null, after which
+  // allocate_uncached() must be called with the same bytes.
+  [[nodiscard]] REAM_INLINE void* allocate_cached(std::size_t bytes) noexcept {
+    if (bytes <= kTableMaxBytes) [[likely]]
+      return pop_live(t_cache->bin_of_table(bytes));
+    if (bytes <= kMaxSmallBytes) [[likely]]
+      return pop_live(t_cache->bins[class_of_medium(bytes)]);
+    return nullptr;
+  }
+  [[nodiscard]] void* allocate_uncached(std::size_t bytes) noexcept;
 
   // The same, reading as zero.
   [[nodiscard]] void* allocate_zeroed(std::size_t bytes) noexcept;
@@ -65,7 +78,7 @@ class Heap {
       return free_slow(object);
     std::uint8_t* state = span->states() + index;
     Bin& bin = t_cache->bins[span->size_class];
-    if (load_state(*state) != kLive || bin.top == bin.limit) [[unlikely]]
+    if (load_state(*state) != kLive || is_full(bin)) [[unlikely]]
       return free_slow(object);
     push_freed(bin, {object, state});
   }
@@ -132,6 +145,7 @@ class Heap {
     return central_[shard][c];
   }
   [[nodiscard]] ThreadCaches& caches() noexcept { return caches_; }
+  [[nodiscard]] TransferCaches& transfers() noexcept { return transfers_; }
   [[nodiscard]] PressureCallbacks& callbacks() noexcept { return callbacks_; }
 
   // Walks everything; for audits and tests. REQUIRES: no other thread uses the heap.
@@ -145,15 +159,14 @@ class Heap {
  private:
   friend struct inspect::RootAccess;
 
-  [[nodiscard]] REAM_INLINE void* allocate_class(ClassIndex c) noexcept {
-    Bin& bin = t_cache->bins[c];
-    if (is_dry(bin)) [[unlikely]]
-      return allocate_slow(c);
-    return pop_live(bin);
+  [[nodiscard]] void* allocate_class(ClassIndex c) noexcept {
+    void* object = pop_live(t_cache->bins[c]);
+    return object != nullptr ? object : allocate_slow(c);
   }
 
-  REAM_COLD void* allocate_slow(ClassIndex c) noexcept;
-  REAM_COLD void free_slow(void* object) noexcept;
+  // REQUIRES: this thread's bin of the class was found dry by pop_live().
+  [[nodiscard, gnu::noinline]] void* allocate_slow(ClassIndex c) noexcept;
+  [[gnu::noinline]] void free_slow(void* object) noexcept;
   [[nodiscard]] void* allocate_large(std::size_t bytes, std::size_t alignment,
                                      bool zeroed) noexcept;
   [[nodiscard]] static void* reuse_large(Span& span, std::size_t bytes, bool zeroed) noexcept;
@@ -187,6 +200,7 @@ class Heap {
   SparsePurge sparse_;
   Worker worker_;
   ThreadCaches caches_;
+  TransferCaches transfers_;
   PressureCallbacks callbacks_;
   std::array<std::array<CentralList, kClassCount>, kMaxShards> central_;  // by shard, then class
   // Of fork.cc; changed by the forking thread while it holds the locks.

@@ -23,6 +23,7 @@ void start_heap() noexcept {
     return;
   if (__atomic_exchange_n(&g_started, true, __ATOMIC_ACQ_REL)) return;
   g_heap.caches().start();
+  g_heap.transfers().start();
   set_message_sink(os::write_stderr);
   set_end_program(end_program);
   read_options();

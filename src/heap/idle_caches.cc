@@ -1,14 +1,13 @@
 // How the worker takes objects out of the caches of threads that sleep, without their help and
 // without a lock on their way.
 //
-//   bin:   array -> (taken) ... base' -> [the last object] top -> (free slots) ... limit
+//   bin:   array -> (taken) ... base' = top -> (free slots) ... limit
 //
 // The worker holds the cache's lock, so the owner does nothing but pop and push, at the other end.
-// It claims [base, base') by moving base up, then has every CPU pass a barrier. What the owner pops
-// from then on it compares with base'. One pop may have compared before, with the old base: it
-// takes the top object. So the claim is good if top, read after the barrier, leaves at least one
-// object above base'; else the worker puts base back, and an owner that found the bin dry meanwhile
-// waits for the lock.
+// It claims [base, base') by moving base up, then has every CPU pass a barrier. A pop moves top
+// down and then compares it with base. So one that wrote top before the barrier is seen by the
+// worker, and one that did so later sees base': if top, read after the barrier, lies below base',
+// the worker puts base back; an owner that found the bin dry meanwhile waits for the lock.
 //
 // This is the protocol of Cilk-5 for stealing from the bottom of a deque (Frigo, Leiserson,
 // Randall, PLDI 1998), with the owner's fence replaced by the thief's barrier on all CPUs.
@@ -28,16 +27,16 @@ std::uint64_t activity(const ThreadCache& cache) noexcept {
   return sum;
 }
 
-// Objects of a bin beyond the last.
-std::uint32_t spare(const Bin& bin) noexcept {
-  const Taken* const base = __atomic_load_n(&bin.base, __ATOMIC_RELAXED);
-  const Taken* const top = __atomic_load_n(&bin.top, __ATOMIC_RELAXED);
-  return top - base > 1 ? static_cast<std::uint32_t>(top - base) - 1 : 0;
+std::uint32_t objects_in(const Bin& bin) noexcept {
+  const std::uint64_t base = Addr(__atomic_load_n(&bin.base, __ATOMIC_RELAXED)).n;
+  const std::uint64_t top = Addr(__atomic_load_n(&bin.top, __ATOMIC_RELAXED)).n;
+  const auto bytes = static_cast<std::int64_t>(top - base);
+  return bytes > 0 ? static_cast<std::uint32_t>(bytes) / sizeof(Taken) : 0;
 }
 
-bool has_spare(const ThreadCache& cache) noexcept {
+bool has_objects(const ThreadCache& cache) noexcept {
   return std::any_of(cache.bins.begin(), cache.bins.end(),
-                     [](const Bin& bin) noexcept { return spare(bin) > 0; });
+                     [](const Bin& bin) noexcept { return objects_in(bin) > 0; });
 }
 
 }  // namespace
@@ -49,7 +48,7 @@ std::uint32_t ThreadCaches::take_from(ThreadCache& cache, Batch& batch) noexcept
   for (std::size_t c = 0; c < kClassCount; ++c) {
     Bin& bin = cache.bins[c];
     before[c] = bin.base;
-    const std::uint32_t count = std::min(spare(bin), kTakenAtOnce - claimed);
+    const std::uint32_t count = std::min(objects_in(bin), kTakenAtOnce - claimed);
     if (count > 0) __atomic_store_n(&bin.base, bin.base + count, __ATOMIC_RELAXED);
     claimed += count;
   }
@@ -59,7 +58,7 @@ std::uint32_t ThreadCaches::take_from(ThreadCache& cache, Batch& batch) noexcept
     Bin& bin = cache.bins[c];
     if (bin.base == before[c]) continue;
     const Taken* const top = __atomic_load_n(&bin.top, __ATOMIC_ACQUIRE);
-    if (!barrier || top <= bin.base) {
+    if (!barrier || top < bin.base) {
       __atomic_store_n(&bin.base, before[c], __ATOMIC_RELAXED);
       continue;
     }
@@ -68,7 +67,7 @@ std::uint32_t ThreadCaches::take_from(ThreadCache& cache, Batch& batch) noexcept
   return taken;
 }
 
-// The next cache of this pass that is idle and has objects to spare, its lock held; null when there
+// The next cache of this pass that is idle and has objects, its lock held; null when there
 // is none. While the registry's lock is held no cache can go away; afterwards, not this one.
 ThreadCache* ThreadCaches::hold_next(const Idle& idle, bool& clean) noexcept {
   os::MutexLock hold(lock_);
@@ -77,7 +76,7 @@ ThreadCache* ThreadCaches::hold_next(const Idle& idle, bool& clean) noexcept {
     const std::uint64_t now = activity(*cache);
     if (now != cache->seen || cache->seen_since_ns == 0) cache->seen_since_ns = idle.now_ns;
     cache->seen = now;
-    if (has_spare(*cache)) {
+    if (has_objects(*cache)) {
       if (idle.now_ns - cache->seen_since_ns >= idle.age_ns) {
         cache->lock.want();
         const bool barrier = os::barrier_everywhere();

@@ -10,7 +10,8 @@ inline constexpr auto kIdleCaches =
 inline constexpr auto kThreadCaches =
     static_cast<os::LockRank>(10);  // the registry of thread caches
 inline constexpr auto kSparsePurge = static_cast<os::LockRank>(15);
-inline constexpr auto kCentral = static_cast<os::LockRank>(20);  // one central list
+inline constexpr auto kTransfer = static_cast<os::LockRank>(17);  // one transfer cache
+inline constexpr auto kCentral = static_cast<os::LockRank>(20);   // one central list
 inline constexpr auto kPageHeap = static_cast<os::LockRank>(30);
 inline constexpr auto kPressureCallbacks = static_cast<os::LockRank>(40);
 

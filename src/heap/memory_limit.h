@@ -64,7 +64,8 @@ class MemoryLimit {
   // The figure that the limits are compared with.
   [[nodiscard]] Bytes in_use() const noexcept {
     const std::int64_t sum = static_cast<std::int64_t>(pages_.load(std::memory_order_relaxed) +
-                                                       caches_.load(std::memory_order_relaxed)) -
+                                                       caches_.load(std::memory_order_relaxed) +
+                                                       transfers_.load(std::memory_order_relaxed)) -
                              unused_inside_.load(std::memory_order_relaxed);
     return Bytes(static_cast<std::uint64_t>(std::max<std::int64_t>(sum, 0)));
   }
@@ -121,6 +122,10 @@ class MemoryLimit {
   void publish_caches(Bytes metadata) noexcept {
     caches_.store(metadata.n, std::memory_order_relaxed);
   }
+  // By transfer caches: room for more entries.
+  void add_transfers(Bytes metadata) noexcept {
+    transfers_.fetch_add(metadata.n, std::memory_order_relaxed);
+  }
   // Memory inside spans that holds no data: more of it, or less.
   void add_unused_inside(Bytes bytes) noexcept {
     unused_inside_.fetch_add(static_cast<std::int64_t>(bytes.n), std::memory_order_relaxed);
@@ -142,6 +147,7 @@ class MemoryLimit {
   std::atomic<std::uint64_t> hard_{0};
   std::atomic<std::uint64_t> pages_{0};
   std::atomic<std::uint64_t> caches_{0};
+  std::atomic<std::uint64_t> transfers_{0};
   // Counted a moment before or after the spans change, so it may be negative for a moment.
   std::atomic<std::int64_t> unused_inside_{0};
   std::atomic<std::uint64_t> next_relief_ns_{0};

@@ -11,13 +11,13 @@
 // An array starts small. Running dry doubles it up to kFreeGrowthBytes of objects; beyond, it
 // doubles when the thread has run it both dry and over, up to kMaxBinBytes: a thread that only
 // allocates or only frees needs no more. Arrays grow together to 3/2 kMaxCacheBytes, which bounds
-// what a cache holds. A thread's share of kAllCachesBytes, between kMinCacheBytes and
-// kMaxCacheBytes, is its budget; each time half a budget has passed through the central lists, the
-// whole cache is cut back to one.
+// what a cache holds; where that hinders one, arrays that lie empty are dropped. A thread's share
+// of kAllCachesBytes, between kMinCacheBytes and kMaxCacheBytes, is its budget; each time half a
+// budget has passed through the central lists, the whole cache is cut back to one.
 //
 // Of a thread that sleeps the worker takes objects away, from the bottom of its bins, without its
-// help (idle_caches.cc): it moves `base` up. malloc therefore compares with <=, and leaves the last
-// object to nobody else.
+// help (idle_caches.cc): it moves `base` up. malloc therefore moves `top` first and compares then:
+// either it sees the new base, or the worker the new top.
 //
 // Thread safety: a cache belongs to its thread; what is not a pop or a push is done holding its
 // `lock` (and the worker holds it against the owner). `frees`, `top` and `base` are read by others
@@ -26,8 +26,8 @@
 //
 // Invariants:
 //  1. base <= top <= limit in every bin; entries [base, top) are cached objects of the bin's class.
-//     Only while the worker tries to take objects that the owner pops at the same moment, base may
-//     lie above top.
+//     Only while its owner is about to find a bin dry, or the worker takes objects that the owner
+//     pops at the same moment, top may lie one below base: the bin is overdrawn.
 //  2. Class 0 (large) has base == top == limit == null: it always takes the slow path.
 //
 // Lifetime: made at a thread's first slow path, destroyed at its exit. Before and after, the thread
@@ -36,10 +36,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/annotate.h"
 #include "base/config.h"
+#include "base/units.h"
 #include "os/owner_lock.h"
 #include "span/span.h"
 
@@ -65,7 +68,7 @@ REAM_RACES inline std::uint64_t load_frees(const Bin& bin) noexcept {
 }
 
 struct ThreadCache {
-  static constexpr std::size_t kMaxBinBytes = 256 << 10;
+  static constexpr std::size_t kMaxBinBytes = 512 << 10;
   static constexpr std::uint32_t kMaxBinObjects = 256;
   static constexpr std::uint32_t kMinBinObjects = 2;
   static constexpr std::uint32_t kFirstBinObjects = 8;
@@ -73,7 +76,7 @@ struct ThreadCache {
   static constexpr std::size_t kFreeGrowthBytes = 16 << 10;
   static constexpr std::uint64_t kAllCachesBytes = 32 << 20;
   static constexpr std::uint64_t kMinCacheBytes = 64 << 10;
-  static constexpr std::uint64_t kMaxCacheBytes = 2 << 20;
+  static constexpr std::uint64_t kMaxCacheBytes = 4 << 20;
 
   std::array<Bin, kClassCount> bins{};
 
@@ -95,12 +98,16 @@ struct ThreadCache {
   std::uint8_t shard = 0;
   // Objects bypass a cache without arrays: the thread has none yet, or has it no more.
   bool bypass = false;
+  bool wants_room = false;           // an array could not grow, for capacity_bytes
   std::uint64_t capacity_bytes = 0;  // of objects that the arrays have room for
   std::uint64_t flow_bytes = 0;      // through the central lists since the last trim
   ThreadCache* next = nullptr;       // registry links, under its lock
   ThreadCache* prev = nullptr;
   std::uint32_t owner_thread = 0;  // kernel thread id
   std::uint32_t forks = 0;         // of the process when its thread last was seen alive
+
+  // The bin of the class of `bytes`. REQUIRES: bytes <= kTableMaxBytes.
+  [[nodiscard]] REAM_INLINE Bin& bin_of_table(std::size_t bytes) noexcept;
 
   // Objects that a bin of class c holds at first, and at most.
   [[nodiscard]] static constexpr std::uint32_t first_capacity(ClassIndex c) noexcept {
@@ -115,6 +122,27 @@ struct ThreadCache {
   }
 };
 
+namespace internal {
+
+// The class table again, of offsets into ThreadCache::bins: a shift less.
+consteval auto make_bin_table() {
+  std::array<std::uint16_t, kClassTable.size()> table{};
+  for (std::size_t slot = 0; slot < table.size(); ++slot) {
+    table[slot] = static_cast<std::uint16_t>(kClassTable[slot] * sizeof(Bin));
+  }
+  return table;
+}
+
+inline constexpr auto kBinTable = make_bin_table();
+static_assert(kClassCount * sizeof(Bin) <= 0xffff);
+
+}  // namespace internal
+
+Bin& ThreadCache::bin_of_table(std::size_t bytes) noexcept {
+  const std::uint16_t offset = internal::kBinTable[(bytes + 15) / 16];
+  return *reinterpret_cast<Bin*>(reinterpret_cast<std::byte*>(bins.data()) + offset);
+}
+
 // Every change of top: an entry is written before it counts, also for the child of a fork.
 REAM_INLINE void set_top(Bin& bin, Taken* top) noexcept {
   __atomic_store_n(&bin.top, top, __ATOMIC_RELEASE);
@@ -125,13 +153,35 @@ REAM_INLINE bool is_dry(const Bin& bin) noexcept {
   return bin.top <= __atomic_load_n(&bin.base, __ATOMIC_RELAXED);
 }
 
-// An object for the program, and one from it. REQUIRES: the bin is not empty; not full.
+// Whether a bin has no room for an object. Of a bin without an array that a thread has just
+// overdrawn top is the highest address there is.
+REAM_INLINE bool is_full(const Bin& bin) noexcept { return Addr(bin.top).n >= Addr(bin.limit).n; }
+
+// An object for the program, marked live. Null if the bin is dry; it is overdrawn then, and
+// settle_overdraft() comes before anything else is done with it. The new top is written before base
+// is read; across threads the worker's barrier keeps that order.
 REAM_INLINE void* pop_live(Bin& bin) noexcept {
-  Taken* const top = bin.top - 1;
-  set_top(bin, top);
-  store_state(*top->state, kLive);
-  return top->object;
+  const std::uint64_t top = Addr(bin.top).n - sizeof(Taken);
+  auto* const entry = static_cast<Taken*>(Addr(top).ptr());
+  set_top(bin, entry);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const std::uint64_t base = Addr(__atomic_load_n(&bin.base, __ATOMIC_RELAXED)).n;
+  // As signed numbers, so that what lies one below null is less than null.
+  if (static_cast<std::int64_t>(top) < static_cast<std::int64_t>(base)) [[unlikely]]
+    return nullptr;
+  store_state(*entry->state, kLive);
+  void* const object = entry->object;
+  if (object == nullptr) __builtin_unreachable();  // spares callers a comparison
+  return object;
 }
+
+// Takes back a pop that found the bin dry. A bin without an array may be one that all threads share
+// (thread_caches.cc): its top is null or below whatever they do.
+inline void settle_overdraft(Bin& bin) noexcept {
+  set_top(bin, bin.limit == nullptr ? nullptr : bin.top + 1);
+}
+
+// An object from the program. REQUIRES: the bin is not full.
 REAM_INLINE void push_freed(Bin& bin, Taken freed) noexcept {
   Taken* const top = bin.top;  // once: to the compiler a state byte might be a part of it
   store_state(*freed.state, kCached);

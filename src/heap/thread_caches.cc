@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "base/check.h"
 #include "heap/heap.h"
@@ -12,7 +13,7 @@ namespace ream {
 namespace {
 
 // The caches without arrays: of threads that have none yet, and of those that have none any more.
-constinit ThreadCache g_no_cache;
+constinit ThreadCache g_no_cache;  // its tops change in all threads (settle_overdraft)
 constinit ThreadCache g_bypass{.bypass = true};
 
 // The state of an entry that repair() has passed: taken, and none that objects have.
@@ -78,8 +79,10 @@ bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
   if (after == before) return false;
   const std::uint64_t added = std::uint64_t{after - before} * kSizeClasses[c].object_bytes;
   constexpr std::uint64_t kMost = ThreadCache::kMaxCacheBytes + ThreadCache::kMaxCacheBytes / 2;
-  if (cache.capacity_bytes + added > kMost) drop_empty_arrays(cache, c);
-  if (cache.capacity_bytes + added > kMost) return false;
+  if (cache.capacity_bytes + added > kMost) {
+    cache.wants_room = true;
+    return false;
+  }
   os::MutexLock hold(lock_);
   auto* array = static_cast<Taken*>(pool_.allocate(after * sizeof(Taken), map_metadata));
   if (array == nullptr) return false;
@@ -95,11 +98,11 @@ bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
   return true;
 }
 
-void ThreadCaches::drop_empty_arrays(ThreadCache& cache, ClassIndex but) noexcept {
+void ThreadCaches::drop_empty_arrays(ThreadCache& cache) noexcept {
   os::MutexLock hold(lock_);
   for (std::size_t c = 1; c < kClassCount; ++c) {
     Bin& bin = cache.bins[c];
-    if (c == but || bin.base == nullptr || bin.size() != 0) continue;
+    if (bin.base == nullptr || bin.size() != 0) continue;
     cache.capacity_bytes -= std::uint64_t{cache.room[c]} * kSizeClasses[c].object_bytes;
     pool_.free(cache.array(static_cast<ClassIndex>(c)), cache.room[c] * sizeof(Taken));
     bin.base = bin.top = bin.limit = nullptr;
@@ -147,10 +150,12 @@ bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept
   if (cache.room[c] == 0) return false;
   cache.met[c] = ThreadCache::Met::kDry;
   const std::uint32_t want = std::max(cache.room[c] / 2u, 1u);
-  const std::uint8_t shard = choose_shard(heap, cache, c);
-  const std::uint32_t got =
-      heap.central(c, shard).fetch(heap.page_heap(), c, shard, bin.base, want);
-  std::reverse(bin.base, bin.base + got);  // the lowest address is popped first
+  std::uint32_t got = heap.transfers().of(c).take(bin.base, want);
+  if (got == 0) {
+    const std::uint8_t shard = choose_shard(heap, cache, c);
+    got = heap.central(c, shard).fetch(heap.page_heap(), c, shard, bin.base, want);
+    std::reverse(bin.base, bin.base + got);  // the lowest address is popped first
+  }
   set_top(bin, bin.base + got);
   trim_if_due(heap, cache, std::uint64_t{got} * kSizeClasses[c].object_bytes);
   heap.worker().notify();
@@ -167,14 +172,17 @@ void ThreadCaches::overflow(Heap& heap, ThreadCache& cache, ClassIndex c) noexce
   if (grows && enlarge(cache, c)) return;
   if (cache.room[c] == 0) return;
   const std::uint32_t count = std::max(bin.size() / 2, 1u);
-  give_bottom(heap, bin, count);
+  give_bottom(heap, bin, c, count);
   trim_if_due(heap, cache, std::uint64_t{count} * kSizeClasses[c].object_bytes);
   heap.worker().notify();
 }
 
-// Gives back the objects that were cached longest. They leave the bin before they change hands: the
-// child of a fork at that moment loses them, but never finds one that a central list has too.
-void ThreadCaches::give_bottom(Heap& heap, Bin& bin, std::uint32_t count) noexcept {
+// Gives back the objects that were cached longest. To the central lists they leave the bin before
+// they change hands: the child of a fork at that moment loses them, but never finds one that a
+// list has too.
+void ThreadCaches::give_bottom(Heap& heap, Bin& bin, ClassIndex c, std::uint32_t count) noexcept {
+  TransferCaches& transfers = heap.transfers();
+  count -= transfers.of(c).put(bin, c, count, transfers.room(), heap.page_heap().limit());
   constexpr std::uint32_t kBatch = 64;
   std::array<Taken, kBatch> batch;
   while (count > 0) {
@@ -200,6 +208,7 @@ void ThreadCaches::trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t mov
   cache.flow_bytes += moved_bytes;
   if (cache.flow_bytes < most / 2) return;
   cache.flow_bytes = 0;
+  if (std::exchange(cache.wants_room, false)) drop_empty_arrays(cache);
   std::uint64_t total = 0;
   for (std::size_t c = 1; c < kClassCount; ++c) {
     total += std::uint64_t{cache.bins[c].size()} * kSizeClasses[c].object_bytes;
@@ -211,7 +220,7 @@ void ThreadCaches::trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t mov
     Bin& bin = cache.bins[c];
     const std::uint64_t fits = div_ceil(total - least, kSizeClasses[c].object_bytes);
     const auto count = static_cast<std::uint32_t>(std::min<std::uint64_t>(bin.size(), fits));
-    give_bottom(heap, bin, count);
+    give_bottom(heap, bin, static_cast<ClassIndex>(c), count);
     total -= std::uint64_t{count} * kSizeClasses[c].object_bytes;
   }
 }
@@ -220,7 +229,7 @@ void ThreadCaches::empty(Heap& heap, ThreadCache& cache) noexcept {
   const os::OwnerHold hold(cache.lock);
   for (std::size_t c = 1; c < kClassCount; ++c) {
     Bin& bin = cache.bins[c];
-    if (bin.size() > 0) give_bottom(heap, bin, bin.size());
+    if (bin.size() > 0) give_bottom(heap, bin, static_cast<ClassIndex>(c), bin.size());
   }
 }
 
@@ -302,7 +311,7 @@ void ThreadCaches::orphan_others() noexcept {
 // last kind one is kept, the last is dropped.
 void ThreadCaches::repair(const PageMap& map, Bin& bin) noexcept {
   Taken* top = bin.base;
-  for (const Taken* entry = bin.base; entry != bin.top; ++entry) {
+  for (const Taken* entry = bin.base; entry < bin.top; ++entry) {
     Span* span = map.span_for_first_page(Addr(entry->object).n);
     if (span == nullptr || &span->states()[span->index_of(Addr(entry->object).n)] != entry->state)
       continue;

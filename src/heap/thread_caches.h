@@ -88,9 +88,9 @@ class ThreadCaches {
   // What each cache may hold at this moment, given how many there are.
   [[nodiscard]] std::uint64_t budget() const noexcept;
   [[nodiscard]] bool enlarge(ThreadCache& cache, ClassIndex c) noexcept REAM_EXCLUDES(lock_);
-  // Makes room for others' growth: arrays that hold nothing now, but for one class.
-  void drop_empty_arrays(ThreadCache& cache, ClassIndex but) noexcept REAM_EXCLUDES(lock_);
-  void give_bottom(Heap& heap, Bin& bin, std::uint32_t count) noexcept;
+  // Makes room for others' growth: drops arrays that hold nothing now.
+  void drop_empty_arrays(ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
+  void give_bottom(Heap& heap, Bin& bin, ClassIndex c, std::uint32_t count) noexcept;
   void trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t moved_bytes) noexcept;
   void destroy(Heap& heap, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
   static void repair(const PageMap& map, Bin& bin) noexcept;

@@ -81,6 +81,11 @@ struct alignas(64) Span {
     return address - base < bytes();
   }
 
+  // Whether a state is one of this span's objects'.
+  [[nodiscard]] bool has_state(const std::uint8_t* state) const noexcept {
+    return Addr(state).n - Addr(states()).n < objects;
+  }
+
   // The usable size of each of its objects.
   [[nodiscard]] std::uint64_t usable_bytes() const noexcept {
     return is_large() ? bytes() : object_bytes;

@@ -109,6 +109,7 @@ TEST(ThreadCachesTest, AllClassesAtOnceStayWithinTheBound) {
 
 TEST(ThreadCachesTest, AThreadThatEndsGivesAllBack) {
   g_heap.free(g_heap.allocate(1));
+  g_heap.transfers().give_all(g_heap);
   const std::uint64_t threads = g_heap.caches().count();
   const HeapStats before = g_heap.stats();
   in_thread([&] {
@@ -120,6 +121,7 @@ TEST(ThreadCachesTest, AThreadThatEndsGivesAllBack) {
     EXPECT_EQ(g_heap.caches().count(), threads + 1);
     for (void* p : objects) g_heap.free(p);
   });
+  g_heap.transfers().give_all(g_heap);
   const HeapStats after = g_heap.stats();
   EXPECT_EQ(g_heap.caches().count(), threads);
   EXPECT_EQ(after.cached, before.cached);
