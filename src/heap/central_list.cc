@@ -188,16 +188,15 @@ std::uint32_t CentralList::give(PageHeap& pages, const Taken* batch, std::uint32
     os::MutexLock hold(lock_);
     Span* const first = pages.map().span_for_first_page(Addr(batch[0].object).n);
     Span* span = first;
-    for (;;) {
-      const std::uint32_t before = given;
-      do {
-        freed_twice = !give_object(*span, batch[given].state);
-      } while (!freed_twice && ++given < count && span->has_state(batch[given].state));
-      if (given > before) put_back(*span, emptied);
-      if (given == count || freed_twice) break;
+    do {
+      const std::uint32_t n = give_objects(*span, batch + given, count - given);
+      freed_twice = n == 0;  // the first is the span's own, so it was free
+      if (freed_twice) break;
+      put_back(*span, emptied);
+      given += n;
+      if (given == count) break;
       span = pages.map().span_for_first_page(Addr(batch[given].object).n);
-      if (span->shard != first->shard || span->size_class != first->size_class) break;
-    }
+    } while (span->shard == first->shard && span->size_class == first->size_class);
     taken_ -= given;
     note_change();
   }

@@ -1,5 +1,7 @@
 #include "span/span.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace ream {
@@ -13,6 +15,11 @@ std::uint64_t load_states(const std::uint8_t* states) noexcept {
       __atomic_load_n(reinterpret_cast<const std::uint64_t*>(states), __ATOMIC_RELAXED);
   if constexpr (std::endian::native == std::endian::big) return __builtin_bswap64(word);
   return word;
+}
+
+void store_states(std::uint8_t* states, std::uint64_t word) noexcept {
+  if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
+  __atomic_store_n(reinterpret_cast<std::uint64_t*>(states), word, __ATOMIC_RELAXED);
 }
 
 // The units that object `index` overlaps.
@@ -57,13 +64,28 @@ void init_large_span(Span& span, Addr base, Pages pages, Bytes requested) noexce
   store_state(span.states()[0], kLive);
 }
 
+// Eight neighbours that are all free are taken at once.
 std::uint32_t take_objects(Span& span, Taken* out, std::uint32_t max) noexcept {
   std::uint8_t* const states = span.states();
   const std::uint32_t objects = span.objects;
   std::uint32_t taken = 0;
   std::uint32_t word_begin = span.hint & ~7u;
   while (taken < max && word_begin < objects) {
-    std::uint64_t free = ~load_states(states + word_begin) & kTakenInEveryByte;
+    const std::uint64_t before = load_states(states + word_begin);
+    std::uint64_t free = ~before & kTakenInEveryByte;
+    std::uint64_t address = span.object_address(word_begin);
+    if (free == kTakenInEveryByte && max - taken >= 8 && objects - word_begin >= 8) {
+      store_states(states + word_begin, before | kTakenInEveryByte);
+      if (span.purged != 0) {
+        for (unsigned i = 0; i < 8; ++i) span.purged &= ~units_of(span, word_begin + i);
+      }
+      for (unsigned i = 0; i < 8; ++i, address += span.object_bytes) {
+        out[taken + i] = {Addr(address).ptr(), states + word_begin + i};
+      }
+      taken += 8;
+      word_begin += 8;
+      continue;
+    }
     while (free != 0 && taken < max) {
       const std::uint32_t index =
           word_begin + static_cast<std::uint32_t>(std::countr_zero(free)) / 8;
@@ -81,15 +103,24 @@ std::uint32_t take_objects(Span& span, Taken* out, std::uint32_t max) noexcept {
   return taken;
 }
 
-bool give_object(Span& span, std::uint8_t* state) noexcept {
-  const std::uint8_t before = load_state(*state);
-  if ((before & kTakenBit) == 0) return false;
-  store_state(*state, before == kCachedZero ? kFreeZero : kFree);
-  const auto index = static_cast<std::uint16_t>(state - span.states());
-  if (index < span.hint) span.hint = index;
+std::uint32_t give_objects(Span& span, const Taken* batch, std::uint32_t count) noexcept {
+  std::uint8_t* const states = span.states();
+  std::uint64_t lowest = span.hint;
+  std::uint32_t given = 0;
+  for (; given < count; ++given) {
+    std::uint8_t* const state = batch[given].state;
+    const std::uint64_t index = Addr(state).n - Addr(states).n;
+    if (index >= span.objects) break;
+    const std::uint8_t before = load_state(*state);
+    if ((before & kTakenBit) == 0) break;
+    store_state(*state, before == kCachedZero ? kFreeZero : kFree);
+    lowest = std::min(lowest, index);
+  }
+  if (given == 0) return 0;
+  span.hint = static_cast<std::uint16_t>(lowest);
   span.touched = true;
-  --span.used;
-  return true;
+  span.used = static_cast<std::uint16_t>(span.used - given);
+  return given;
 }
 
 std::uint64_t purgeable_units(const Span& span) noexcept {

@@ -81,11 +81,6 @@ struct alignas(64) Span {
     return address - base < bytes();
   }
 
-  // Whether a state is one of this span's objects'.
-  [[nodiscard]] bool has_state(const std::uint8_t* state) const noexcept {
-    return Addr(state).n - Addr(states()).n < objects;
-  }
-
   // The usable size of each of its objects.
   [[nodiscard]] std::uint64_t usable_bytes() const noexcept {
     return is_large() ? bytes() : object_bytes;
@@ -142,9 +137,10 @@ inline constexpr unsigned kUnitShift = 12;
 // Notes that units were given back to the OS; free objects within purged units now read as zero.
 void mark_purged(Span& span, std::uint64_t units) noexcept;
 
-// Gives a cached object back. False if it is not cached: then the object was freed twice and the
-// span is unchanged. REQUIRES: the object belongs to the span.
-[[nodiscard]] bool give_object(Span& span, std::uint8_t* state) noexcept;
+// Gives cached objects back: the first of the `count` in `batch` and those after it while they
+// belong to the span and are taken. Returns how many. REQUIRES: the lock of the span's central
+// list.
+std::uint32_t give_objects(Span& span, const Taken* batch, std::uint32_t count) noexcept;
 
 // Invariants 1 to 3, by a walk over the states.
 [[nodiscard]] bool is_valid(const Span& span) noexcept;

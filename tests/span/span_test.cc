@@ -44,6 +44,13 @@ std::unique_ptr<OwnedSpan> small_span(ClassIndex c, bool zero = false) {
   return span;
 }
 
+// One object by its state.
+bool give_object(Span& span, std::uint8_t* state) {
+  const auto index = static_cast<std::uint32_t>(state - span.states());
+  const Taken one{Addr(span.object_address(index)).ptr(), state};
+  return give_objects(span, &one, 1) == 1;
+}
+
 TEST(SpanTest, ANewSpanHasAllObjectsFree) {
   for (std::size_t c = 1; c < kClassCount; ++c) {
     for (const bool zero : {false, true}) {
@@ -147,6 +154,28 @@ TEST(SpanTest, ASecondGiveIsRefusedAndChangesNothing) {
   EXPECT_FALSE(give_object(span, taken[1].state));
   EXPECT_FALSE(give_object(span, span.states() + span.objects - 1));  // never taken
   EXPECT_EQ(std::memcmp(&before, owned.get(), sizeof(before)), 0);
+}
+
+TEST(SpanTest, GivesARunUpToWhatIsNotItsOwnOrNotTaken) {
+  auto owned = small_span(class_of(100));
+  auto other = small_span(class_of(100));
+  Span& span = **owned;
+  std::array<Taken, 6> taken;
+  ASSERT_EQ(take_objects(span, taken.data(), 5), 5u);
+  ASSERT_EQ(take_objects(**other, &taken[5], 1), 1u);
+  std::swap(taken[3], taken[5]);  // 0 1 2 other 4 3
+  EXPECT_EQ(give_objects(span, taken.data(), 6), 3u);
+  EXPECT_EQ(span.used, 2);
+  EXPECT_EQ(give_objects(span, taken.data() + 3, 3), 0u);
+  EXPECT_EQ(give_objects(**other, taken.data() + 3, 3), 1u);
+  const std::array<Taken, 3> twice{taken[4], taken[4], taken[5]};
+  EXPECT_EQ(give_objects(span, twice.data(), 3), 1u);
+  EXPECT_EQ(give_objects(span, twice.data() + 1, 2), 0u);
+  EXPECT_EQ(give_objects(span, twice.data() + 2, 1), 1u);
+  EXPECT_EQ(span.used, 0);
+  EXPECT_EQ(span.hint, 0);
+  EXPECT_TRUE(is_valid(span));
+  EXPECT_TRUE(is_valid(**other));
 }
 
 TEST(SpanTest, ZeroIsRememberedUntilTheObjectWasLive) {
