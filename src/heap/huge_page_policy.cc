@@ -10,7 +10,7 @@ namespace ream {
 namespace {
 
 constexpr std::uint64_t kMarkNs = 500'000'000;
-constexpr Bytes kLeastFast = 16_MiB;          // in two marks' time, and an eighth of the heap
+constexpr Bytes kLeastFast = 8_MiB;           // in two marks' time, and an eighth of the heap
 constexpr Bytes kMostAsked = 256_KiB;         // by one request of steady growth
 constexpr Bytes kSample = 4_MiB;              // the first of the growth before
 constexpr std::uint64_t kSlowNs = 1'000'000;  // about what 512 faults of small pages cost

@@ -43,7 +43,7 @@ class HugePagePolicy {
 
   static constexpr Bytes kRegion = HugeRegions::kBytes;
   static constexpr Bytes kLeastHeap = 16_MiB;    // below, a heap is left alone
-  static constexpr Bytes kLeastSteady = 64_MiB;  // below, growth is not advised
+  static constexpr Bytes kLeastSteady = 32_MiB;  // below, growth is not advised
   static constexpr unsigned kBlockRegions = 16;
   static constexpr Bytes kBlock{kRegion.n * kBlockRegions};
   static constexpr unsigned kLooks = 4;  // that find a region full before it is collapsed
