@@ -12,8 +12,7 @@ constexpr bool fits(std::uint64_t have, Pages pages) noexcept {
 Span* LargeCache::empty(Shard& shard, Slot& slot) noexcept {
   Span* span = slot.span.exchange(nullptr, std::memory_order_acq_rel);
   if (span == nullptr) return nullptr;
-  shard.bytes.fetch_sub(span->bytes(), std::memory_order_relaxed);
-  shard.spans.fetch_sub(1, std::memory_order_relaxed);
+  shard.held.fetch_sub(held_by(*span), std::memory_order_relaxed);
   return span;
 }
 
@@ -27,7 +26,7 @@ Span* LargeCache::empty_next(Shard& shard) noexcept {
 
 LargeCache::Taken LargeCache::take(unsigned index, Pages pages) noexcept {
   Shard& shard = shards_[index % kShards];
-  if (shard.spans.load(std::memory_order_relaxed) == 0) return {};
+  if (shard.held.load(std::memory_order_relaxed) == 0) return {};
   for (Slot& slot : shard.slots) {
     if (!fits(slot.pages.load(std::memory_order_relaxed), pages)) continue;
     Span* span = empty(shard, slot);
@@ -45,9 +44,9 @@ LargeCache::Taken LargeCache::take(unsigned index, Pages pages) noexcept {
 Span* LargeCache::put(unsigned index, Span& span) noexcept {
   if (span.bytes() > kMaxSpanBytes) return &span;
   Shard& shard = shards_[index % kShards];
-  const std::uint64_t before = shard.bytes.fetch_add(span.bytes(), std::memory_order_relaxed);
-  shard.spans.fetch_add(1, std::memory_order_relaxed);
-  const bool room = before + span.bytes() <= kMaxShardBytes;
+  const std::uint64_t mine = held_by(span);  // the span may be gone as soon as it is in a slot
+  const std::uint64_t held = shard.held.fetch_add(mine, std::memory_order_relaxed) + mine;
+  const bool room = held_bytes(held).n <= kMaxShardBytes;
   const std::uint32_t more = shard.more.load(std::memory_order_relaxed);
   for (std::uint32_t i = 0; i <= more; ++i) {
     Slot& slot = shard.slots[i];
@@ -58,15 +57,14 @@ Span* LargeCache::put(unsigned index, Span& span) noexcept {
       return nullptr;
   }
   // No slot or no room. Misses of take() empty slots, so the older ones will not stay for ever.
-  shard.bytes.fetch_sub(span.bytes(), std::memory_order_relaxed);
-  shard.spans.fetch_sub(1, std::memory_order_relaxed);
+  shard.held.fetch_sub(mine, std::memory_order_relaxed);
   return &span;
 }
 
 // A span that went and came back between two calls counts as one that stayed.
 Span* LargeCache::evict_aged(std::uint64_t now_ns, std::uint64_t age_ns, bool& clean) noexcept {
   for (Shard& shard : shards_) {
-    if (shard.spans.load(std::memory_order_relaxed) == 0) continue;
+    if (shard.held.load(std::memory_order_relaxed) == 0) continue;
     for (Slot& slot : shard.slots) {
       Span* const span = slot.span.load(std::memory_order_relaxed);
       if (span != slot.seen) {
@@ -94,24 +92,21 @@ Span* LargeCache::evict() noexcept {
 
 void LargeCache::after_fork_in_child() noexcept {
   for (Shard& shard : shards_) {
-    std::uint64_t bytes = 0;
-    std::uint32_t spans = 0;
+    std::uint64_t held = 0;
     for (const Slot& slot : shard.slots) {
       const Span* span = slot.span.load(std::memory_order_relaxed);
-      if (span == nullptr) continue;
-      bytes += span->bytes();
-      ++spans;
+      if (span != nullptr) held += held_by(*span);
     }
-    shard.bytes.store(bytes, std::memory_order_relaxed);
-    shard.spans.store(spans, std::memory_order_relaxed);
+    shard.held.store(held, std::memory_order_relaxed);
   }
 }
 
 LargeCache::Stats LargeCache::stats() const noexcept {
   Stats sum;
   for (const Shard& shard : shards_) {
-    sum.spans += shard.spans.load(std::memory_order_relaxed);
-    sum.bytes += Bytes(shard.bytes.load(std::memory_order_relaxed));
+    const std::uint64_t held = shard.held.load(std::memory_order_relaxed);
+    sum.spans += held_spans(held);
+    sum.bytes += held_bytes(held);
     sum.hits += shard.hits.load(std::memory_order_relaxed);
   }
   return sum;

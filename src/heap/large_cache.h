@@ -73,12 +73,22 @@ class LargeCache {
 
   struct alignas(kCacheLineBytes) Shard {
     std::array<Slot, kSlots> slots{};
-    std::atomic<std::uint64_t> bytes{0};
-    std::atomic<std::uint32_t> spans{0};
+    std::atomic<std::uint64_t> held{0};  // spans, and above kHeldPages their pages: one addition
     std::atomic<std::uint32_t> next{0};  // the slot to be emptied next
     std::atomic<std::uint32_t> more{0};  // slots beyond the first that put() may fill
     std::atomic<std::uint64_t> hits{0};
   };
+
+  static constexpr unsigned kHeldPages = 16;
+  [[nodiscard]] static std::uint64_t held_by(const Span& span) noexcept {
+    return std::uint64_t{span.pages} << kHeldPages | 1;
+  }
+  [[nodiscard]] static Bytes held_bytes(std::uint64_t held) noexcept {
+    return Bytes(held >> kHeldPages << kPageShift);
+  }
+  [[nodiscard]] static std::uint32_t held_spans(std::uint64_t held) noexcept {
+    return static_cast<std::uint32_t>(held & ((1u << kHeldPages) - 1));
+  }
 
   static Span* empty(Shard& shard, Slot& slot) noexcept;
   static Span* empty_next(Shard& shard) noexcept;

@@ -154,7 +154,8 @@ class PageHeap {
 
   [[nodiscard]] PageHeapStats stats() noexcept REAM_EXCLUDES(lock_);
 
-  // Bytes of small spans made of memory that was not resident, since they were last taken.
+  // Bytes that became resident as small spans were made, or ahead of them, since they were last
+  // taken.
   [[nodiscard]] std::uint64_t fresh_span_bytes() const noexcept {
     return fresh_span_bytes_.load(std::memory_order_relaxed);
   }

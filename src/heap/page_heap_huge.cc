@@ -40,7 +40,10 @@ void PageHeap::note_growth(Addr base, Bytes bytes, Pages asked) noexcept {
                                            .heap = counts_.grown,
                                            .now_ns = os::now_ns()});
   if (note == Note::kFirst) adopt_old_growth();
-  if (note == Note::kTouched) windows_[window_of(base)].mark_backed(base, Pages(kRegionPages));
+  if (note == Note::kTouched) {
+    windows_[window_of(base)].mark_backed(base, Pages(kRegionPages));
+    fresh_span_bytes_.fetch_add(kRegion.n, std::memory_order_relaxed);  // growth all the same
+  }
   Worker* const worker = worker_.load(std::memory_order_relaxed);
   if (worker != nullptr && huge_pages_.collapses()) worker->notify();
 }

@@ -48,7 +48,7 @@ class TransferRoom {
  public:
   static constexpr std::uint64_t kLeastBytes = 1 << 20;
   static constexpr std::uint64_t kMostBytes = 64 << 20;
-  static constexpr std::uint64_t kShareOfHeap = 4;
+  static constexpr std::uint64_t kShareOfHeap = 8;
 
   // Whether room for `bytes` more was had. None is above the soft memory limit.
   [[nodiscard]] bool take(Bytes bytes, const MemoryLimit& limit) noexcept;

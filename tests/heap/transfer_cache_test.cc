@@ -159,7 +159,7 @@ TEST(TransferRoomTest, IsBoundedByTheHeapAndByTheMost) {
   MemoryLimit limit;
   EXPECT_TRUE(room.take(Bytes(TransferRoom::kLeastBytes), limit));
   EXPECT_FALSE(room.take(1_B, limit));
-  limit.publish_pages(40_MiB);
+  limit.publish_pages(80_MiB);
   EXPECT_TRUE(room.take(10_MiB, limit));
   EXPECT_FALSE(room.take(1_B, limit));
   limit.publish_pages(10_TiB);
