@@ -10,11 +10,12 @@ namespace ream {
 constinit Heap g_heap;
 
 void* Heap::allocate_uncached(std::size_t bytes) noexcept {
-  if (bytes <= kMaxSmallBytes) return allocate_slow(class_of(bytes));
+  bool zero = false;
+  if (bytes <= kMaxSmallBytes) return allocate_slow(class_of(bytes), zero);
   return allocate_large(bytes, kMinAlignment, false);
 }
 
-void* Heap::allocate_slow(ClassIndex c) noexcept {
+void* Heap::allocate_slow(ClassIndex c, bool& zero) noexcept {
   settle_overdraft(t_cache->bins[c]);  // before anything allocates
   start_heap();
   worker_.start_if_due(page_heap_.size());
@@ -24,23 +25,22 @@ void* Heap::allocate_slow(ClassIndex c) noexcept {
     ThreadCache& cache = caches_.get();
     Bin& bin = cache.bins[c];
     if (!is_dry(bin) || (!cache.bypass && caches_.refill(*this, cache, c))) {
-      void* object = pop_live(bin);
-      if (object != nullptr) return object;
+      const Taken* entry = pop(bin);
+      if (entry != nullptr) return make_live(*entry, zero);
       settle_overdraft(bin);  // the worker was faster
       continue;
     }
-    void* object = allocate_bypassing(c);
+    void* object = allocate_bypassing(c, zero);
     if (object != nullptr) return object;
     if (!make_room(Bytes(std::uint64_t{kSizeClasses[c].span_pages} << kPageShift), attempt))
       return nullptr;
   }
 }
 
-void* Heap::allocate_bypassing(ClassIndex c) noexcept {
+void* Heap::allocate_bypassing(ClassIndex c, bool& zero) noexcept {
   Taken taken;
   if (central(c, 0).fetch(page_heap_, c, 0, &taken, 1) == 0) return nullptr;
-  store_state(*taken.state, kLive);
-  return taken.object;
+  return make_live(taken, zero);
 }
 
 void Heap::free_bypassing(const LiveObject& object) noexcept {
@@ -76,17 +76,16 @@ void Heap::free_sized(void* address, std::size_t bytes) noexcept {
 
 void* Heap::allocate_zeroed(std::size_t bytes) noexcept {
   if (bytes > kMaxSmallBytes) return allocate_large(bytes, kMinAlignment, true);
-  const ClassIndex c = class_of(bytes);
-  Bin& bin = t_cache->bins[c];
-  const bool zero = !is_dry(bin) && load_state(*bin.top[-1].state) == kCachedZero;
-  void* object = allocate_class(c);
+  bool zero = false;
+  void* object = allocate_class(class_of(bytes), zero);
   if (object != nullptr && !zero) std::memset(object, 0, bytes);
   return object;
 }
 
 void* Heap::allocate_aligned(std::size_t bytes, std::size_t alignment) noexcept {
   const ClassIndex c = class_of_aligned(bytes, alignment);
-  if (c != kLargeClass) return allocate_class(c);
+  bool zero = false;
+  if (c != kLargeClass) return allocate_class(c, zero);
   return allocate_large(bytes, alignment, false);
 }
 

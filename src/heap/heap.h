@@ -159,13 +159,14 @@ class Heap {
  private:
   friend struct inspect::RootAccess;
 
-  [[nodiscard]] void* allocate_class(ClassIndex c) noexcept {
-    void* object = pop_live(t_cache->bins[c]);
-    return object != nullptr ? object : allocate_slow(c);
+  // `zero` becomes true if the object reads as zero, else false.
+  [[nodiscard]] void* allocate_class(ClassIndex c, bool& zero) noexcept {
+    const Taken* entry = pop(t_cache->bins[c]);
+    return entry != nullptr ? make_live(*entry, zero) : allocate_slow(c, zero);
   }
 
-  // REQUIRES: this thread's bin of the class was found dry by pop_live().
-  [[nodiscard, gnu::noinline]] void* allocate_slow(ClassIndex c) noexcept;
+  // REQUIRES: this thread's bin of the class was found dry by pop().
+  [[nodiscard, gnu::noinline]] void* allocate_slow(ClassIndex c, bool& zero) noexcept;
   [[gnu::noinline]] void free_slow(void* object) noexcept;
   [[nodiscard]] void* allocate_large(std::size_t bytes, std::size_t alignment,
                                      bool zeroed) noexcept;
@@ -175,7 +176,7 @@ class Heap {
   [[nodiscard]] void* move_object(const LiveObject& object, std::size_t bytes) noexcept;
 
   // Objects of a class without a thread cache.
-  [[nodiscard]] void* allocate_bypassing(ClassIndex c) noexcept;
+  [[nodiscard]] void* allocate_bypassing(ClassIndex c, bool& zero) noexcept;
   void free_bypassing(const LiveObject& object) noexcept;
   // Makes memory that lies unused in reserves available to any request. For when the OS has no
   // more.

@@ -148,31 +148,53 @@ REAM_INLINE void set_top(Bin& bin, Taken* top) noexcept {
   __atomic_store_n(&bin.top, top, __ATOMIC_RELEASE);
 }
 
+// Whether entry a lies below b, where null lies below all others and what is one below null below
+// that: addresses as signed numbers.
+REAM_INLINE bool is_below(const Taken* a, const Taken* b) noexcept {
+  return static_cast<std::int64_t>(Addr(a).n) < static_cast<std::int64_t>(Addr(b).n);
+}
+
 // Whether a bin has no object to pop.
 REAM_INLINE bool is_dry(const Bin& bin) noexcept {
-  return bin.top <= __atomic_load_n(&bin.base, __ATOMIC_RELAXED);
+  return !is_below(__atomic_load_n(&bin.base, __ATOMIC_RELAXED), bin.top);
 }
 
 // Whether a bin has no room for an object. Of a bin without an array that a thread has just
 // overdrawn top is the highest address there is.
 REAM_INLINE bool is_full(const Bin& bin) noexcept { return Addr(bin.top).n >= Addr(bin.limit).n; }
 
-// An object for the program, marked live. Null if the bin is dry; it is overdrawn then, and
-// settle_overdraft() comes before anything else is done with it. The new top is written before base
-// is read; across threads the worker's barrier keeps that order.
-REAM_INLINE void* pop_live(Bin& bin) noexcept {
-  const std::uint64_t top = Addr(bin.top).n - sizeof(Taken);
-  auto* const entry = static_cast<Taken*>(Addr(top).ptr());
+// Takes the newest entry. Null if the bin is dry; it is overdrawn then, and settle_overdraft()
+// comes before anything else is done with it. The new top is written before base is read; across
+// threads the worker's barrier keeps that order. Before it, nothing that the entry says may be
+// relied on.
+REAM_INLINE const Taken* pop(Bin& bin) noexcept {
+  auto* const entry = static_cast<Taken*>(Addr(Addr(bin.top).n - sizeof(Taken)).ptr());
   set_top(bin, entry);
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  const std::uint64_t base = Addr(__atomic_load_n(&bin.base, __ATOMIC_RELAXED)).n;
-  // As signed numbers, so that what lies one below null is less than null.
-  if (static_cast<std::int64_t>(top) < static_cast<std::int64_t>(base)) [[unlikely]]
+  if (is_below(entry, __atomic_load_n(&bin.base, __ATOMIC_RELAXED))) [[unlikely]]
     return nullptr;
-  store_state(*entry->state, kLive);
-  void* const object = entry->object;
+  return entry;
+}
+
+// A popped object for the program.
+REAM_INLINE void* make_live(const Taken& entry) noexcept {
+  store_state(*entry.state, kLive);
+  void* const object = entry.object;
   if (object == nullptr) __builtin_unreachable();  // spares callers a comparison
   return object;
+}
+// The same; says whether it reads as zero.
+inline void* make_live(const Taken& entry, bool& zero) noexcept {
+  zero = load_state(*entry.state) == kCachedZero;
+  return make_live(entry);
+}
+
+// The two at once.
+REAM_INLINE void* pop_live(Bin& bin) noexcept {
+  const Taken* const entry = pop(bin);
+  if (entry == nullptr) [[unlikely]]
+    return nullptr;
+  return make_live(*entry);
 }
 
 // Takes back a pop that found the bin dry. A bin without an array may be one that all threads share

@@ -2,10 +2,13 @@
 #include "heap/thread_caches.h"
 
 #include <gtest/gtest.h>
+
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <barrier>
+#include <cstring>
 #include <thread>
 #include <vector>
 
@@ -128,6 +131,73 @@ TEST(ThreadCachesTest, AThreadThatEndsGivesAllBack) {
   EXPECT_EQ(after.live_objects, before.live_objects);
   EXPECT_EQ(after.nfree - before.nfree, 5 * (kClassCount - 1));
   EXPECT_TRUE(g_heap.is_valid());
+}
+
+// Threads without a cache share an empty one. One of them may be about to find a bin of it dry, at
+// any moment of another's first call.
+TEST(ThreadCachesTest, TheFirstCallOfAThreadFindsTheSharedCacheOverdrawn) {
+  constexpr std::size_t kBytes = 100;
+  constexpr unsigned kCalls = 5;
+  const auto first_call = [](unsigned call) -> void* {
+    switch (call) {
+      case 0:
+        return g_heap.allocate(kBytes);
+      case 1:
+        return g_heap.allocate_zeroed(kBytes);
+      case 2:
+        return g_heap.allocate_aligned(kBytes, 64);
+      default:
+        return g_heap.allocate_uncached(kBytes);
+    }
+  };
+  for (unsigned call = 0; call < kCalls; ++call) {
+    void* other = g_heap.allocate(kBytes);
+    in_thread([&] {
+      Bin& shared = t_cache->bins[class_of(kBytes)];
+      ASSERT_EQ(shared.limit, nullptr);
+      for (unsigned overdrawn = 0; overdrawn < 2; ++overdrawn) ASSERT_EQ(pop(shared), nullptr);
+      EXPECT_TRUE(is_dry(shared));
+      EXPECT_TRUE(is_full(shared));
+      if (call == 4) {
+        g_heap.free(other);  // what is overdrawn has no room either
+        other = nullptr;
+        return;
+      }
+      void* p = first_call(call);
+      ASSERT_NE(p, nullptr);
+      std::memset(p, 1, kBytes);
+      g_heap.free(p);
+    });
+    g_heap.free(other);
+  }
+  EXPECT_TRUE(g_heap.is_valid());
+}
+
+// What a bin's newest entry says is only true once it is popped: the worker takes it meanwhile.
+TEST(ThreadCachesTest, ZeroedMemoryIsZeroWhileTheWorkerTakesObjects) {
+  if (!os::barrier_everywhere()) GTEST_SKIP() << "this system has no membarrier";
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> dirty{0};
+  std::thread allocating([&] {
+    std::vector<unsigned char*> objects;
+    while (!stop.load(std::memory_order_relaxed)) {
+      for (unsigned i = 0; i < 50; ++i) {
+        auto* p = static_cast<unsigned char*>(g_heap.allocate_zeroed(1000));
+        if (std::any_of(p, p + 1000, [](unsigned char c) { return c != 0; })) dirty.fetch_add(1);
+        std::memset(p, 0xff, 1000);
+        objects.push_back(p);
+      }
+      for (unsigned char* p : objects) g_heap.free(p);
+      objects.clear();
+    }
+  });
+  for (unsigned i = 0; i < 200 * kEffort; ++i) {
+    g_heap.caches().take_all(g_heap);
+    if (i % 16 == 0) static_cast<void>(g_heap.trim());
+  }
+  stop = true;
+  allocating.join();
+  EXPECT_EQ(dirty.load(), 0u);
 }
 
 TEST(ThreadCachesTest, TwoHundredThreadsAlive) {
