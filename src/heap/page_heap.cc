@@ -81,11 +81,13 @@ void PageHeap::free_run(Addr base, Pages pages) noexcept {
 }
 
 Span* PageHeap::new_span_metadata(std::size_t objects) noexcept {
-  return static_cast<Span*>(span_pool_.allocate(span_metadata_bytes(objects), map_metadata));
+  void* block = span_pool_.allocate(kSpanLead + span_metadata_bytes(objects), map_metadata);
+  if (block == nullptr) return nullptr;
+  return static_cast<Span*>((Addr(block) + Bytes(kSpanLead)).ptr());
 }
 
 void PageHeap::free_span_metadata(Span& span, std::size_t objects) noexcept {
-  span_pool_.free(&span, span_metadata_bytes(objects));
+  span_pool_.free((Addr(&span) - Bytes(kSpanLead)).ptr(), kSpanLead + span_metadata_bytes(objects));
 }
 
 Span* PageHeap::new_small_span(ClassIndex c, std::uint8_t shard) noexcept {

@@ -42,6 +42,7 @@ bool TransferCache::enlarge(ClassIndex c, std::uint32_t batch, TransferRoom& roo
       room.give(added);
       return false;
     }
+    room.add_mapped(entries_bytes(c));
   }
   set_capacity(after);
   if (after > touched_) {
@@ -98,10 +99,6 @@ void TransferCache::look(ClassIndex c, TransferRoom& room) noexcept {
   room.give(bytes_of_objects(c, capacity_ - high_));
   set_capacity(high_);
   low_ = high_ = count_;
-}
-
-Bytes TransferCache::metadata_bytes(ClassIndex c) const noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
-  return __atomic_load_n(&entries_, __ATOMIC_RELAXED) == nullptr ? Bytes() : entries_bytes(c);
 }
 
 Bytes TransferCache::room_bytes(ClassIndex c) noexcept {
@@ -172,15 +169,6 @@ void TransferCaches::give_all(Heap& heap) noexcept {
 std::uint64_t TransferCaches::cached(ClassIndex c) const noexcept {
   std::uint64_t sum = 0;
   for (unsigned g = 0; g < groups_; ++g) sum += caches_[g][c].count();
-  return sum;
-}
-
-Bytes TransferCaches::metadata_bytes() const noexcept {
-  Bytes sum{};
-  for (unsigned g = 0; g < groups_; ++g) {
-    for (std::size_t c = 1; c < kClassCount; ++c)
-      sum += caches_[g][c].metadata_bytes(static_cast<ClassIndex>(c));
-  }
   return sum;
 }
 

@@ -33,6 +33,7 @@
 
 #include "base/annotate.h"
 #include "base/config.h"
+#include "base/root_access.h"
 #include "heap/lock_ranks.h"
 #include "heap/memory_limit.h"
 #include "heap/thread_cache.h"
@@ -57,8 +58,17 @@ class TransferRoom {
     return Bytes(bytes_.load(std::memory_order_relaxed));
   }
 
+  // Metadata: what was mapped for entries.
+  void add_mapped(Bytes bytes) noexcept { mapped_.fetch_add(bytes.n, std::memory_order_relaxed); }
+  [[nodiscard]] Bytes mapped_bytes() const noexcept {
+    return Bytes(mapped_.load(std::memory_order_relaxed));
+  }
+
  private:
+  friend struct inspect::RootAccess;
+
   std::atomic<std::uint64_t> bytes_{0};
+  std::atomic<std::uint64_t> mapped_{0};
 };
 
 class alignas(kCacheLineBytes) TransferCache {
@@ -95,8 +105,7 @@ class alignas(kCacheLineBytes) TransferCache {
   [[nodiscard]] std::uint32_t count() const noexcept {
     return __atomic_load_n(&count_, __ATOMIC_RELAXED);
   }
-  [[nodiscard]] Bytes metadata_bytes(ClassIndex c) const noexcept;
-  // Of these, used at some time.
+  // Of entries that were used at some time.
   [[nodiscard]] Bytes touched_bytes() const noexcept {
     return Bytes(__atomic_load_n(&touched_, __ATOMIC_RELAXED) * sizeof(Taken));
   }
@@ -155,7 +164,8 @@ class TransferCaches {
 
   [[nodiscard]] std::uint64_t cached(ClassIndex c) const noexcept;
   [[nodiscard]] TransferRoom& room() noexcept { return room_; }
-  [[nodiscard]] Bytes metadata_bytes() const noexcept;
+  [[nodiscard]] Bytes metadata_bytes() const noexcept { return room_.mapped_bytes(); }
+  // Of these, used at some time.
   [[nodiscard]] Bytes touched_bytes() const noexcept;
 
   // The locks, in their order.
@@ -166,6 +176,8 @@ class TransferCaches {
   [[nodiscard]] bool is_valid() noexcept;
 
  private:
+  friend struct inspect::RootAccess;
+
   [[nodiscard]] bool give_idle_of(Heap& heap, TransferCache& cache, ClassIndex c,
                                   const WorkBudget& budget) noexcept;
 

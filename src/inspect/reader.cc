@@ -286,6 +286,7 @@ bool Reader::read_counters(CounterView& counters) noexcept {
   counters.threads = at(root_.heap_cache_count);
   counters.metadata_bytes = at(root_.heap_span_pool) + at(root_.heap_cache_pool) +
                             at(root_.heap_leaf_count) * root_.leaf_bytes;
+  if (root_.heap_transfer_pool != 0) counters.metadata_bytes += at(root_.heap_transfer_pool);
   for (std::uint32_t w = 0; w < root_.window_count; ++w) {
     if (read_or_zero<std::uint8_t>(heap_at(root_.heap_ready) + w) != 1) continue;
     const std::uint64_t window =

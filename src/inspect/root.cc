@@ -124,6 +124,8 @@ struct RootAccess {
     r.large_cache_stride = sizeof(LargeCache::Shard);
     r.large_cache_shards = LargeCache::kShards;
     r.large_cache_hits = narrow(offsetof(LargeCache::Shard, hits));
+    r.heap_transfer_pool = narrow(offsetof(Heap, transfers_) + offsetof(TransferCaches, room_) +
+                                  offsetof(TransferRoom, mapped_));
     return r;
   }
 };

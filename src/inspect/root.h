@@ -133,8 +133,8 @@ struct RootV1 {
   std::uint32_t heap_large_cache;       // large_cache_shards caches of large spans
   std::uint32_t large_cache_stride;
   std::uint32_t large_cache_shards;
-  std::uint32_t large_cache_hits;  // u64, requests served from it, over time
-  std::uint32_t unused;
+  std::uint32_t large_cache_hits;    // u64, requests served from it, over time
+  std::uint32_t heap_transfer_pool;  // u64, bytes of metadata; 0: that library has none
 };
 
 // The format cannot drift by itself: these are what a reader of version 1 knows.
@@ -153,7 +153,7 @@ static_assert(offsetof(RootV1, heap_central) == 208);
 static_assert(offsetof(RootV1, heap_first_cache) == 244);
 static_assert(offsetof(RootV1, heap_first_large) == 284);
 static_assert(offsetof(RootV1, window_range_capacity) == 324);
-static_assert(offsetof(RootV1, large_cache_hits) == 344 && sizeof(RootV1) == 352);
+static_assert(offsetof(RootV1, heap_transfer_pool) == 348 && sizeof(RootV1) == 352);
 
 }  // namespace ream::inspect
 

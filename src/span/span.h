@@ -3,15 +3,19 @@
 // an object, behind the span itself. (A byte, not a bit, so that the thread that owns an object
 // changes its state by a plain store: neighbours' states share no word with it.)
 //
-//   Span (64 bytes) | state of object 0 | state of object 1 | ... | zeros to a multiple of 64
+//   | lead, of list and page heap | of free  state of object 0 | ... 39 | state of object 40 ...
+//   ^ cache line                  ^ cache line                          ^ cache line
+//
+// free needs a few words of the span and the object's state. Both lie in one line for the first 40
+// objects, which is all of most classes from 208 bytes up.
 //
 // States:    free ---refill---> cached ---malloc---> live
 //              ^------flush------'  ^-----free--------'
 // A free or cached object may be known to read as zero; a live one never is.
 //
 // Thread safety: an object's state belongs to the list that has it: free -> the central list's
-// lock, cached -> the owner of the thread cache, live -> whoever calls free. The first line is
-// constant from creation to destruction; the fields below it belong to the lock of the span's
+// lock, cached -> the owner of the thread cache, live -> whoever calls free. What free reads is
+// constant from creation to destruction; the fields above it belong to the lock of the span's
 // central list (small) or of the page heap (large). Readers in other processes read all of it at
 // any time.
 //
@@ -20,8 +24,7 @@
 //  2. used = number of states that are not free.
 //  3. The byte behind the last object's state is 0, so a tail address is never live.
 //  4. A unit (4 KiB of the span) in `purged` overlaps no taken object and was not written since it
-//  was
-//     last given back to the OS, or ever.
+//     was last given back to the OS, or ever.
 //
 // Lifetime: from the metadata pool, made and destroyed under the page heap's lock. Its memory stays
 // span memory, so that a stale lookup reads a span, if another one.
@@ -48,15 +51,7 @@ enum ObjectState : std::uint8_t {
 inline constexpr std::uint8_t kTakenBit = 1;
 inline constexpr std::uint8_t kZeroBit = 4;
 
-struct alignas(64) Span {
-  std::uint64_t base;          // address of the first page
-  std::uint32_t reciprocal;    // of object_bytes; 0 for a large object, which makes every index 0
-  std::uint32_t object_bytes;  // 0 for a large object
-  std::uint32_t pages;
-  std::uint16_t objects;
-  ClassIndex size_class;
-  std::uint8_t shard;  // which central list of the class owns it
-
+struct Span {
   std::uint16_t used;   // objects not free (invariant 2)
   std::uint16_t hint;   // no free object lies below it
   std::uint8_t bucket;  // which list of the central list links it
@@ -67,6 +62,15 @@ struct alignas(64) Span {
   Span* prev;
   std::uint64_t requested_bytes;  // large: what the program asked for; small: 0
   std::uint64_t purged;           // small: bit i = unit i holds no data (invariant 4)
+
+  // What free reads, in one cache line with the first states.
+  std::uint64_t base;          // address of the first page
+  std::uint32_t reciprocal;    // of object_bytes; 0 for a large object, which makes every index 0
+  std::uint32_t object_bytes;  // 0 for a large object
+  std::uint32_t pages;
+  std::uint16_t objects;
+  ClassIndex size_class;
+  std::uint8_t shard;  // which central list of the class owns it
 
   [[nodiscard]] std::uint8_t* states() noexcept {
     return reinterpret_cast<std::uint8_t*>(this + 1);
@@ -97,9 +101,12 @@ struct alignas(64) Span {
 
 static_assert(sizeof(Span) == 64);
 
-// Room for a span with the states of `objects` objects and the zero behind them (invariant 3).
+// How far into its memory, which begins a cache line, a span begins.
+inline constexpr std::size_t kSpanLead = 64 - offsetof(Span, base);
+// Room for a span with the states of `objects` objects and the zero behind them (invariant 3), up
+// to the end of a cache line.
 constexpr std::size_t span_metadata_bytes(std::size_t objects) noexcept {
-  return sizeof(Span) + round_up(objects + 1, 64);
+  return round_up(kSpanLead + sizeof(Span) + objects + 1, 64) - kSpanLead;
 }
 
 // State bytes are read and written by single plain accesses.
