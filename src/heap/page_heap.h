@@ -280,11 +280,12 @@ class PageHeap {
   std::atomic<Worker*> worker_{nullptr};
   MemoryLimit limit_;
   std::atomic<std::uint64_t> size_{0};
-  HugePagePolicy huge_pages_;        // its own comment says what needs lock_
-  Addr looked_at_{};                 // the worker's: where the look at all regions goes on
-  std::uint64_t look_begin_ns_ = 0;  // likewise: when it began
-  Pages in_use_at_look_{};           // likewise
-  bool looks_end_ = false;           // likewise: no later look will find anything, so far
+  HugePagePolicy huge_pages_;           // its own comment says what needs lock_
+  Addr looked_at_{};                    // the worker's: where the look at all regions goes on
+  std::uint64_t look_begin_ns_ = 0;     // likewise: when it began
+  std::uint64_t collapse_next_ns_ = 0;  // likewise: not before
+  Pages in_use_at_look_{};              // likewise
+  bool looks_end_ = false;              // likewise: no later look will find anything, so far
   std::uint32_t moved_spans_ REAM_GUARDED_BY(lock_) = 0;  // live spans with the moved mark
   Pages in_use_ REAM_GUARDED_BY(lock_);
   std::atomic<std::uint64_t> fresh_span_bytes_{0};

@@ -17,7 +17,9 @@ constexpr unsigned kLeastUsed = kRegionPages / 8 * 7;
 constexpr Bytes kLeastResident{kRegion.n / 32 * 31};
 // Of a pass: a collapse keeps threads waiting that touch new memory or map some.
 constexpr std::uint64_t kSliceNs = 25'000'000;
-constexpr unsigned kBlocksBetweenLooks = 16;  // at the clock, which is a system call
+// Nor is it worth the worker's savings: a program that ends soon has nothing of it.
+constexpr std::uint64_t kCollapseShare = 100;  // of the time one part
+constexpr unsigned kBlocksBetweenLooks = 16;   // at the clock, which is a system call
 
 // All of it has memory, and nearly all is in use.
 bool is_full(const page::Chunk& chunk, unsigned first_word) noexcept {
@@ -111,6 +113,8 @@ bool PageHeap::collapse_dense(const WorkBudget& budget) noexcept {
   using Outcome = HugePagePolicy::Outcome;
   if (!huge_pages_.collapses()) return true;
   const std::uint64_t now_ns = os::now_ns();
+  if (now_ns < collapse_next_ns_) return false;
+  std::uint64_t spent_ns = 0;
   if (looked_at_ == Addr()) {
     if (now_ns - look_begin_ns_ < pace_window_ns() / PurgePace::kSlots * 2) return looks_end_;
     look_begin_ns_ = now_ns;
@@ -124,6 +128,8 @@ bool PageHeap::collapse_dense(const WorkBudget& budget) noexcept {
       looked_at_ = Addr();
       break;
     }
+    const bool collapses = block.ready != 0;
+    const std::uint64_t begin_ns = collapses ? os::thread_cpu_ns() : 0;
     for (; block.ready != 0 && huge_pages_.collapses(); block.ready &= block.ready - 1) {
       const Addr region =
           block.base + Bytes(static_cast<unsigned>(std::countr_zero(block.ready)) * kRegion.n);
@@ -135,8 +141,10 @@ bool PageHeap::collapse_dense(const WorkBudget& budget) noexcept {
       if (outcome == Outcome::kCollapsed)
         windows_[window_of(region)].mark_backed(region, Pages(kRegionPages));
     }
+    if (collapses) spent_ns += os::thread_cpu_ns() - begin_ns;
     spent = spent || (n % kBlocksBetweenLooks == 0 && (slice.is_spent() || budget.is_spent()));
   }
+  collapse_next_ns_ = now_ns + spent_ns * kCollapseShare;
   os::MutexLock hold(lock_);
   if (huge_pages_.take_waiting() || in_use_ != in_use_at_look_) looks_end_ = false;
   in_use_at_look_ = in_use_;
