@@ -14,7 +14,8 @@ namespace {
 using fake_os::Call;
 using os::HugePageRule;
 
-constexpr std::uint64_t kLookNs = 600'000'000;  // a little more than lies between two looks
+constexpr std::uint64_t kRestNs = 60'000'000'000;  // collapsing takes a hundredth of the time
+constexpr std::uint64_t kLookNs = 600'000'000;     // a little more than lies between two looks
 constexpr unsigned kLooks = HugePagePolicy::kLooks;
 
 class HugePagePolicyTest : public PageHeapTest {
@@ -30,6 +31,7 @@ class HugePagePolicyTest : public PageHeapTest {
   // So many looks; true if no later one is to be expected to find anything.
   bool look(unsigned times = 1) {
     bool clean = true;
+    fake_os::advance_clock(kRestNs);
     for (unsigned i = 0; i < times; ++i) {
       fake_os::advance_clock(kLookNs);
       clean = heap->collapse_dense(WorkBudget(WorkBudget::kUnlimited));
