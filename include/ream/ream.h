@@ -24,8 +24,14 @@
    REAM_MEMORY_LIMIT in the environment sets both before the first allocation; see
    docs/memory-limits.md.
 
+   Huge pages
+   ----------
+   ream asks the system to back the heap with huge pages where the mode says so, while the program
+   runs; see docs/huge-pages.md. REAM_HUGE_PAGES in the environment sets the mode before the first
+   allocation.
+
    Thread safety: all functions, from any thread. None sets errno. The child of a fork inherits
-   limits and callbacks. */
+   limits, callbacks and the huge page mode. */
 #ifndef REAM_REAM_H
 #define REAM_REAM_H
 
@@ -74,6 +80,21 @@ int ream_on_pressure(ream_pressure_callback callback, void* arg);
    (unless this is called from within a callback: then it does not wait). Returns 0, or EINVAL
    when there is no such entry. */
 int ream_off_pressure(ream_pressure_callback callback, void* arg);
+
+typedef enum ream_huge_pages {
+  REAM_HUGE_PAGES_ADAPTIVE = 0, /* where memory is dense and stays so (the default) */
+  REAM_HUGE_PAGES_NEVER = 1,    /* none where ream can prevent it */
+  REAM_HUGE_PAGES_ALWAYS = 2    /* wherever the system gives them; memory may grow by it */
+} ream_huge_pages;
+
+/* Changes the mode from now on. What the heap has already is brought in line as far as the system
+   allows: advice changes at once, in time proportional to the heap's address space; huge pages that
+   are there stay until a part of them is given back. Returns 0, or EINVAL for what is none of the
+   modes, and nothing has changed. A system without huge pages is no error. */
+int ream_set_huge_pages(ream_huge_pages mode);
+
+/* The mode in force. */
+ream_huge_pages ream_get_huge_pages(void);
 
 #ifdef __cplusplus
 }
