@@ -11,6 +11,8 @@
 
    soft   Above it, ream gives back all that lies unused, keeps thread caches at a quarter of their
           budget, and calls the pressure callbacks with REAM_PRESSURE_SOFT, at most every 100 ms.
+          REAM_MEMORY_LIMIT=auto does the same when the control group, or the machine, is short of
+          memory, whatever the limits.
    hard   A request that would exceed it first has all free memory given back, then the callbacks
           called with REAM_PRESSURE_HARD; if it would exceed it still, it is refused: malloc
           returns null with errno ENOMEM, operator new throws. Freeing always works.
@@ -59,8 +61,9 @@ size_t ream_memory_in_use(void);
 
 typedef enum ream_pressure { REAM_PRESSURE_SOFT = 1, REAM_PRESSURE_HARD = 2 } ream_pressure;
 
-/* `wanted_bytes`: by how much the soft limit is exceeded, or how much is missing for the request
-   that waits. */
+/* `wanted_bytes`: by how much the soft limit is exceeded; where the control group or the machine is
+   short of memory, at least an eighth of what is in use; with HARD, how much is missing for the
+   request that waits. */
 typedef void (*ream_pressure_callback)(ream_pressure level, size_t wanted_bytes, void* arg);
 
 /* Has callback(level, wanted_bytes, arg) called when memory is scarce; up to 64 pairs.

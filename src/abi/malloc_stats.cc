@@ -122,6 +122,7 @@ REAM_EXPORT void malloc_stats() noexcept {
   row("address space    = ", s.grown.n);
   row("mallocs          = ", s.nmalloc);
   row("frees            = ", s.nfree);
+  row("memory pressure heard = ", s.pressures);
   row("2 MiB regions made huge = ", s.huge_pages.collapsed);
   row("advised to be        = ", s.huge_pages.advised);
   row("advised not to be    = ", s.huge_pages.advised_against);

@@ -73,6 +73,7 @@ void Heap::take_over_from_parent() noexcept {
   page_heap_.after_fork_in_child();
   large_cache_.after_fork_in_child();
   worker_.after_fork_in_child();
+  pressure_.after_fork_in_child();
   callbacks_.after_fork_in_child();
   caches_.orphan_others();
 }

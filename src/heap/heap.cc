@@ -112,8 +112,11 @@ Bytes Heap::trim() noexcept {
 
 bool Heap::tidy(const WorkBudget& budget) noexcept {
   follow_group(MemoryLimit::kFollowNs);
+  MemoryLimit& limit = page_heap_.limit();
+  const bool pressed = hear_pressure();
   relieve();
-  bool clean = !page_heap_.limit().is_above_soft();
+  // Who is not woken by pressure is to see whether it lasts.
+  bool clean = !limit.is_above_soft() && !limit.is_pressed() && !pressed;
   const std::uint64_t now_ns = os::now_ns();
   const Bytes in_use = page_heap_.in_use();
   const std::uint64_t age_ns = page_heap_.pace_window_ns() / PurgePace::kSlots * 3;
@@ -125,6 +128,7 @@ bool Heap::tidy(const WorkBudget& budget) noexcept {
   page_heap_.discount_since(in_use);
   if (!page_heap_.give_back_excess(budget)) clean = false;
   if (!page_heap_.collapse_dense(budget)) clean = false;
+  if (clean && limit.follows()) pressure_.listen();
   return clean;
 }
 
@@ -181,6 +185,7 @@ HeapStats Heap::stats() noexcept {
   sum.nmalloc += pages.large_mallocs + large.hits;
   sum.nfree += pages.large_frees + large.hits + large.spans;
   sum.threads = caches_.count();
+  sum.pressures = page_heap_.limit().pressures();
   sum.huge_pages = pages.huge_pages;
   sum.purged_bytes = pages.purged_bytes + sparse_.purged_bytes().n;
   return sum;

@@ -31,6 +31,7 @@
 #include "heap/misuse.h"
 #include "heap/page_heap.h"
 #include "heap/pressure_callbacks.h"
+#include "heap/pressure_watch.h"
 #include "heap/sparse_purge.h"
 #include "heap/thread_cache.h"
 #include "heap/thread_caches.h"
@@ -147,6 +148,7 @@ class Heap {
   [[nodiscard]] ThreadCaches& caches() noexcept { return caches_; }
   [[nodiscard]] TransferCaches& transfers() noexcept { return transfers_; }
   [[nodiscard]] PressureCallbacks& callbacks() noexcept { return callbacks_; }
+  [[nodiscard]] const PressureWatch& pressure() const noexcept { return pressure_; }
 
   // Walks everything; for audits and tests. REQUIRES: no other thread uses the heap.
   [[nodiscard]] bool is_valid() noexcept;
@@ -189,9 +191,11 @@ class Heap {
   [[nodiscard]] REAM_COLD bool make_room(Bytes bytes, unsigned& attempt) noexcept;
   // Makes all that lies unused free pages, or gives it back.
   void reclaim_everything() noexcept;
-  // Above the soft limit: gives back what can be, and tells the program. At most every
-  // MemoryLimit::kAlertNs. REQUIRES: no lock is held.
+  // Above the soft limit, or under pressure: gives back what can be, and tells the program. At most
+  // every MemoryLimit::kAlertNs. REQUIRES: no lock is held.
   void relieve() noexcept;
+  // By the worker: where the control group is followed, whether memory is short there.
+  bool hear_pressure() noexcept;
   REAM_COLD void relieve_without_worker() noexcept;
   // Reads the control group's limits if they are followed and were last read age_ns ago.
   void follow_group(std::uint64_t age_ns) noexcept;
@@ -203,6 +207,7 @@ class Heap {
   ThreadCaches caches_;
   TransferCaches transfers_;
   PressureCallbacks callbacks_;
+  PressureWatch pressure_;
   std::array<std::array<CentralList, kClassCount>, kMaxShards> central_;  // by shard, then class
   // Of fork.cc; changed by the forking thread while it holds the locks.
   void unlock_after_fork() noexcept;

@@ -1,8 +1,11 @@
 // Memory limits: what the heap does as the figure of MemoryLimit nears them.
 //
 //   above soft      relieve()     worker, else the thread that grows: give back, call SOFT
+//   pressure        relieve()     worker: give all back, call SOFT
 //   hard would be   make_room()   the thread that grows: free pages; then caches, spans; then call
 //   exceeded                      HARD; then refuse
+#include <algorithm>
+
 #include "heap/heap.h"
 #include "heap/options.h"
 
@@ -12,6 +15,9 @@ namespace {
 // Other threads may take the room that one has made, so it tries several times.
 constexpr unsigned kMostAttempts = 16;
 constexpr unsigned kLastAttempt = ~0u;
+
+// What callbacks are asked for under pressure, where no limit says how much is too much.
+constexpr std::uint64_t kWantedPart = 8;
 
 }  // namespace
 
@@ -54,14 +60,35 @@ void Heap::relieve() noexcept {
   MemoryLimit& limit = page_heap_.limit();
   const std::uint64_t begin_ns = os::now_ns();
   if (!limit.begin_relief(begin_ns)) return;
+  const bool pressed = limit.take_pressure();
+  const auto give_back = [this, pressed]() noexcept {
+    if (pressed) {
+      page_heap_.purge_all();
+    } else {
+      static_cast<void>(page_heap_.give_back_excess(WorkBudget(WorkBudget::kUnlimited)));
+    }
+  };
   reclaim_everything();
-  static_cast<void>(page_heap_.give_back_excess(WorkBudget(WorkBudget::kUnlimited)));
-  const Bytes over = limit.over_soft();
-  if (over != Bytes() && callbacks_.call(PressureLevel::kSoft, over)) {
-    reclaim();
-    static_cast<void>(page_heap_.give_back_excess(WorkBudget(WorkBudget::kUnlimited)));
+  give_back();
+  Bytes wanted = limit.over_soft();
+  if (pressed) wanted = std::max(wanted, Bytes(limit.in_use().n / kWantedPart));
+  if (wanted != Bytes() && callbacks_.call(PressureLevel::kSoft, wanted)) {
+    if (pressed) {
+      reclaim_everything();
+    } else {
+      reclaim();
+    }
+    give_back();
   }
   limit.end_relief(begin_ns, os::now_ns());
+}
+
+bool Heap::hear_pressure() noexcept {
+  MemoryLimit& limit = page_heap_.limit();
+  if (!limit.follows()) return false;
+  const bool pressed = pressure_.look(os::now_ns());
+  if (pressure_.take_sign() || pressed) limit.press();
+  return pressed;
 }
 
 void Heap::relieve_without_worker() noexcept {

@@ -47,6 +47,7 @@ struct HeapStats {
   std::uint64_t large_objects = 0;
   std::uint64_t threads = 0;       // with a cache
   std::uint64_t purged_bytes = 0;  // given back to the OS over time
+  std::uint64_t pressures = 0;  // times that memory was short and the heap gave back all it could
   HugePageStats huge_pages;
 
   // What the heap holds of the machine's memory if the program has written to all that it asked

@@ -3,6 +3,9 @@
 //   in_use()   0 ......... soft ............. hard
 //   tier           free  |  give back, tell  |  refuse
 //
+// Memory may be short elsewhere: pressure (pressure_watch.h) asks for a relief as being above soft
+// does, and for more, since nobody says how much would be enough.
+//
 // What counts: pages in use and free pages not given back (PageHeap publishes their sum), metadata
 // that is committed, less the units inside spans of a size class that hold no data (Span::purged):
 // never touched, or given back. Pages of a large object count from the moment it is made, touched
@@ -90,14 +93,31 @@ class MemoryLimit {
   }
   [[nodiscard]] bool is_above_soft() const noexcept { return over_soft() != Bytes(); }
 
-  // Whether a relief is due: above soft, and the last one is long enough ago.
+  // There is pressure: the next relief is for it.
+  void press() noexcept { pressed_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool is_pressed() const noexcept {
+    return pressed_.load(std::memory_order_relaxed);
+  }
+  // Whether the relief that has begun is for pressure.
+  [[nodiscard]] bool take_pressure() noexcept {
+    if (!is_pressed() || !pressed_.exchange(false, std::memory_order_relaxed)) return false;
+    pressures_.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+  // Reliefs for pressure so far.
+  [[nodiscard]] std::uint64_t pressures() const noexcept {
+    return pressures_.load(std::memory_order_relaxed);
+  }
+
+  // Whether a relief is due: above soft or under pressure, and the last one is long enough ago.
   [[nodiscard]] bool relief_due(std::uint64_t now_ns) const noexcept {
-    return is_above_soft() && now_ns >= next_relief_ns_.load(std::memory_order_relaxed);
+    return (is_above_soft() || is_pressed()) &&
+           now_ns >= next_relief_ns_.load(std::memory_order_relaxed);
   }
   // True for the one thread that is to carry out the relief that is due.
   [[nodiscard]] bool begin_relief(std::uint64_t now_ns) noexcept {
     std::uint64_t next = next_relief_ns_.load(std::memory_order_relaxed);
-    return is_above_soft() && now_ns >= next &&
+    return (is_above_soft() || is_pressed()) && now_ns >= next &&
            next_relief_ns_.compare_exchange_strong(next, now_ns + kAlertNs,
                                                    std::memory_order_relaxed);
   }
@@ -153,6 +173,8 @@ class MemoryLimit {
   std::atomic<std::uint64_t> next_relief_ns_{0};
   std::atomic<std::uint64_t> looked_ns_{0};
   std::atomic<bool> follows_{false};
+  std::atomic<bool> pressed_{false};
+  std::atomic<std::uint64_t> pressures_{0};
 };
 
 }  // namespace ream

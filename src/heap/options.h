@@ -9,7 +9,8 @@
 //                       or grow do it in slices
 //   REAM_MEMORY_LIMIT=SIZE         resident memory of the heap: hard limit, soft is 7/8 of it
 //                    soft=SIZE,hard=SIZE  either or both, in this order
-//                    auto          those of the control group (docs/memory-limits.md)
+//                    auto          those of the control group, and its memory pressure
+//                                  (docs/memory-limits.md)
 //   REAM_HUGE_PAGES=never|adaptive|always
 //                       transparent huge pages (default adaptive): where memory is dense and stays
 //                       so

@@ -53,7 +53,8 @@ void Worker::run(void* worker) noexcept {
     const bool clean = g_heap.tidy(WorkBudget(may_spend_ns, g_heap.forking()));
     const std::uint64_t spent_ns = os::thread_cpu_ns() - begin_cpu_ns;
     self.rest(clean && !self.main_ended_.load(std::memory_order_relaxed));
-    if (self.main_ended_.load(std::memory_order_relaxed) && os::is_last_thread())
+    if (self.main_ended_.load(std::memory_order_relaxed) &&
+        os::is_last_thread(g_heap.pressure().threads()))
       return os::exit_after_last_thread();
     const std::uint64_t now_ns = os::now_ns();
     may_spend_ns -= std::min(may_spend_ns, spent_ns);

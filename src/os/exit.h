@@ -13,9 +13,9 @@ namespace ream::os {
 // May allocate. False when libc has no memory.
 [[nodiscard]] bool at_exit(void (*fn)() noexcept) noexcept;
 
-// Whether this thread and a main thread that has ended (pthread_exit) are all that the process has.
-// Needs /proc: false where that is not to be had. A system call.
-[[nodiscard]] bool is_last_thread() noexcept;
+// Whether this thread, a main thread that has ended (pthread_exit) and `others` that do not count
+// are all that the process has. Needs /proc: false where that is not to be had. A system call.
+[[nodiscard]] bool is_last_thread(unsigned others = 0) noexcept;
 
 // Ends the process as libc does after the last of a program's threads: exit(0), on a thread with a
 // stack as programs' threads have it, with no signal blocked. The caller ends at once.

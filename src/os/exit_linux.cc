@@ -27,10 +27,10 @@ bool at_exit(void (*fn)() noexcept) noexcept {
 
 // In stat the state follows the name: "1 (name) Z ...". The directory has "." and "..", and one
 // entry for each thread; the main thread's stays to the end.
-bool is_last_thread() noexcept {
+bool is_last_thread(unsigned others) noexcept {
   const ErrnoKeeper keep;
   struct stat threads{};
-  if (::stat("/proc/self/task", &threads) != 0 || threads.st_nlink != 2 + 2) return false;
+  if (::stat("/proc/self/task", &threads) != 0 || threads.st_nlink != 2 + 2 + others) return false;
   char text[64];
   if (read_small_file("/proc/self/stat", text, sizeof text) <= 0) return false;
   const char* const name_end = std::strrchr(text, ')');

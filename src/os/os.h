@@ -9,6 +9,7 @@
 //   thread.h   thread identity, exit hooks, CPUs, the background worker's thread, fork hooks
 //   clock.h    a monotonic clock
 //   cgroup.h   memory limits of the control group
+//   pressure.h  how long tasks had to wait for memory, in the group or the machine
 //   exit.h     the end of the process, its number
 //   process.h  environment, stderr, abort, RSS, resource limits
 //
@@ -28,5 +29,6 @@
 #include "os/exit.h"
 #include "os/memory.h"
 #include "os/mutex.h"
+#include "os/pressure.h"
 #include "os/process.h"
 #include "os/thread.h"

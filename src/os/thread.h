@@ -68,6 +68,11 @@ using ThreadExit = void (*)(void*) noexcept;
 // work and no lock that malloc takes may be held. False when there are no resources.
 [[nodiscard]] bool start_thread(void (*fn)(void*) noexcept, void* arg) noexcept;
 
+// Gives this thread a table of open files of its own, an empty one: what it opens from now on the
+// program can neither see nor close, and what the program closes is closed. False where the kernel
+// cannot (before Linux 5.9), or does not let us; then nothing has changed.
+[[nodiscard]] bool leave_open_files() noexcept;
+
 // CPU time that this thread has used. A system call.
 [[nodiscard]] std::uint64_t thread_cpu_ns() noexcept;
 

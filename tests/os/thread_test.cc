@@ -1,5 +1,6 @@
 #include "os/thread.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <functional>
 #include <list>
 #include <set>
@@ -190,6 +192,38 @@ TEST(StartThreadTest, RunsWithSignalsBlockedAndLeavesOursAlone) {
   EXPECT_STREQ(s.name, "ream-worker-wit");
   ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
   EXPECT_EQ(::sigismember(&before, SIGTERM), ::sigismember(&after, SIGTERM));
+}
+
+TEST(LeaveOpenFilesTest, AThreadHasNoneOfTheProgramsAndTheProgramNoneOfIts) {
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe(pipe_ends), 0);
+  std::atomic<int> step{0};
+  int own = -1;
+  bool left = false;
+  bool sees_pipe = true;
+  std::thread other([&] {
+    errno = 77;
+    left = leave_open_files();
+    EXPECT_EQ(errno, 77);
+    sees_pipe = ::fcntl(pipe_ends[1], F_GETFD) != -1;
+    if (left) own = ::open("/proc/self/stat", O_RDONLY);
+    step.store(1);
+    while (step.load() == 1) std::this_thread::yield();
+    if (!left) return;
+    EXPECT_NE(::fcntl(own, F_GETFD), -1);
+    ::close(own);
+  });
+  while (step.load() == 0) std::this_thread::yield();
+  EXPECT_NE(::fcntl(pipe_ends[0], F_GETFD), -1);
+  ::close(pipe_ends[1]);
+  char byte;
+  EXPECT_EQ(::read(pipe_ends[0], &byte, 1), 0);  // the other thread does not keep it open
+  ::close(pipe_ends[0]);
+  if (own > STDERR_FILENO) ::close(own);  // whatever has that number here, it is not the other's
+  step.store(2);
+  other.join();
+  if (!left) GTEST_SKIP() << "the kernel has no close_range, or does not let us";
+  EXPECT_FALSE(sees_pipe);
 }
 
 // libc takes these from each thread's stack: of 64 KiB they would leave too little for the rest.
