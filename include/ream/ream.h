@@ -87,7 +87,11 @@ int ream_off_pressure(ream_pressure_callback callback, void* arg);
 typedef enum ream_huge_pages {
   REAM_HUGE_PAGES_ADAPTIVE = 0, /* where memory is dense and stays so (the default) */
   REAM_HUGE_PAGES_NEVER = 1,    /* none where ream can prevent it */
-  REAM_HUGE_PAGES_ALWAYS = 2    /* wherever the system gives them; memory may grow by it */
+  REAM_HUGE_PAGES_ALWAYS = 2,   /* wherever the system gives them; memory may grow by it */
+  /* The heap grows by pages of the system's pool (vm.nr_hugepages) while that has enough, else by
+     ordinary ones. A child of fork may be ended by SIGBUS when the pool is empty and it, or its
+     parent, writes to memory that both have: see docs/huge-pages.md before using it. */
+  REAM_HUGE_PAGES_EXPLICIT = 3
 } ream_huge_pages;
 
 /* Changes the mode from now on. What the heap has already is brought in line as far as the system

@@ -16,6 +16,7 @@ using ream::HugePageMode;
 static_assert(static_cast<int>(HugePageMode::kAdaptive) == REAM_HUGE_PAGES_ADAPTIVE);
 static_assert(static_cast<int>(HugePageMode::kNever) == REAM_HUGE_PAGES_NEVER);
 static_assert(static_cast<int>(HugePageMode::kAlways) == REAM_HUGE_PAGES_ALWAYS);
+static_assert(static_cast<int>(HugePageMode::kExplicit) == REAM_HUGE_PAGES_EXPLICIT);
 
 }  // namespace
 
@@ -25,6 +26,7 @@ REAM_EXPORT int ream_set_huge_pages(ream_huge_pages mode) {
     case REAM_HUGE_PAGES_ADAPTIVE:
     case REAM_HUGE_PAGES_NEVER:
     case REAM_HUGE_PAGES_ALWAYS:
+    case REAM_HUGE_PAGES_EXPLICIT:
       break;
     default:
       return EINVAL;

@@ -128,5 +128,7 @@ REAM_EXPORT void malloc_stats() noexcept {
   row("advised not to be    = ", s.huge_pages.advised_against);
   row("split                = ", s.huge_pages.split);
   row("refused              = ", s.huge_pages.refused);
+  row("of the system's pool = ", s.huge_pages.pooled);
+  row("growths it refused   = ", s.huge_pages.pool_refused);
   ream::os::write_stderr(out.data(), out.size());
 }

@@ -13,6 +13,7 @@ namespace {
 // Gives the free units of a span back, where they make up whole OS pages: in one system call, where
 // the system can. What it refuses is left.
 Bytes purge_units(PageHeap& pages, Span& span) noexcept {
+  if (pages.is_pooled(Addr(span.base), Bytes(span.bytes()))) return {};
   const std::uint64_t page = os::os_page_size().n;
   std::array<os::MemoryRange, 32> runs;  // of 64 units there are no more
   std::size_t count = 0;

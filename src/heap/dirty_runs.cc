@@ -24,10 +24,10 @@ void DirtyRuns::add(Addr base, Bytes bytes) noexcept {
   runs_[count_++] = {base, bytes};
 }
 
-void DirtyRuns::clear() const noexcept {
+void DirtyRuns::clear(bool by_os) const noexcept {
   for (std::size_t i = 0; i < count_; ++i) {
     const Run& run = runs_[i];
-    if (run.bytes < kWorthAsking) {
+    if (!by_os || run.bytes < kWorthAsking) {
       std::memset(run.base.ptr(), 0, run.bytes.n);
       continue;
     }

@@ -19,8 +19,8 @@ class DirtyRuns {
   void add(Addr base, Bytes bytes) noexcept;
 
   // Makes them read as zero. A large run that is hardly resident is given back to the OS instead of
-  // being touched.
-  void clear() const noexcept;
+  // being touched; not without `by_os`, for memory that the OS cannot give back in parts.
+  void clear(bool by_os = true) const noexcept;
 
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
   [[nodiscard]] Bytes total() const noexcept;

@@ -172,7 +172,7 @@ class Heap {
   [[gnu::noinline]] void free_slow(void* object) noexcept;
   [[nodiscard]] void* allocate_large(std::size_t bytes, std::size_t alignment,
                                      bool zeroed) noexcept;
-  [[nodiscard]] static void* reuse_large(Span& span, std::size_t bytes, bool zeroed) noexcept;
+  [[nodiscard]] void* reuse_large(Span& span, std::size_t bytes, bool zeroed) noexcept;
   void free_large(const LiveObject& object) noexcept;
   [[nodiscard]] void* reallocate_large(const LiveObject& object, std::size_t bytes) noexcept;
   [[nodiscard]] void* move_object(const LiveObject& object, std::size_t bytes) noexcept;

@@ -1,4 +1,4 @@
-// What the heap is to do about transparent huge pages (huge_page_policy.h).
+// What the heap is to do about huge pages (huge_page_policy.h, page_heap_pool.cc).
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@ enum class HugePageMode : std::uint8_t {
   kAdaptive,  // where memory is dense and stays so
   kNever,     // none where the heap can prevent it
   kAlways,    // wherever the system gives them
+  kExplicit,  // new memory from the system's pool, while that has some; no advice
 };
 
 // Regions of 2 MiB, over time.
@@ -18,6 +19,8 @@ struct HugePageStats {
   std::uint64_t split = 0;            // before a part of one was given back
   std::uint64_t advised = 0;          // to be huge from their first touch
   std::uint64_t advised_against = 0;  // sparse ones, and all where the mode is never
+  std::uint64_t pooled = 0;           // now: pages of the system's pool
+  std::uint64_t pool_refused = 0;     // growths for which it had too few
 };
 
 }  // namespace ream

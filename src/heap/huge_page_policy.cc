@@ -27,7 +27,8 @@ void HugePagePolicy::start() noexcept {
   started_ = true;
   rule_ = os::huge_page_size() == kRegion ? os::huge_page_rule() : os::HugePageRule::kNever;
   refusals_in_a_row_ = 0;
-  if (rule_ == os::HugePageRule::kNever) note_refusals(mode() == HugePageMode::kNever ? 0 : 1);
+  const bool asks = mode() != HugePageMode::kNever && mode() != HugePageMode::kExplicit;
+  if (rule_ == os::HugePageRule::kNever) note_refusals(asks ? 1 : 0);
   active_.store(rule_ != os::HugePageRule::kNever, std::memory_order_relaxed);
 }
 
@@ -86,6 +87,8 @@ HugePagePolicy::Advice HugePagePolicy::advice_for(const Growth& g) noexcept {
       return rule_ == os::HugePageRule::kAlways ? Advice::kAgainst : Advice::kNone;
     case HugePageMode::kAlways:
       return rule_ == os::HugePageRule::kAlways ? Advice::kNone : Advice::kFor;
+    case HugePageMode::kExplicit:
+      return Advice::kNone;
     case HugePageMode::kAdaptive:
       break;
   }
@@ -99,7 +102,7 @@ HugePagePolicy::Advice HugePagePolicy::advice_for(const Growth& g) noexcept {
 }
 
 bool HugePagePolicy::leaves_small_heaps() const noexcept {
-  return mode() == HugePageMode::kAdaptive ||
+  return mode() == HugePageMode::kAdaptive || mode() == HugePageMode::kExplicit ||
          (mode() == HugePageMode::kNever && os::huge_page_rule() != os::HugePageRule::kAlways);
 }
 

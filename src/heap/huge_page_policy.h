@@ -91,7 +91,8 @@ class HugePagePolicy {
 
   // Whether there is anything to look for.
   [[nodiscard]] bool collapses() const noexcept {
-    return active_.load(std::memory_order_relaxed) && mode() != HugePageMode::kNever;
+    return active_.load(std::memory_order_relaxed) && mode() != HugePageMode::kNever &&
+           mode() != HugePageMode::kExplicit;
   }
   // A look at a block: bit i of `grown` and `full` is its i-th region. Returns those to be
   // collapsed. May end the advice against the block.

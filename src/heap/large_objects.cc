@@ -36,7 +36,7 @@ void* Heap::reuse_large(Span& span, std::size_t bytes, bool zeroed) noexcept {
   if (zeroed) {
     DirtyRuns dirty;
     dirty.add(Addr(span.base), Bytes(span.bytes()));
-    dirty.clear();
+    dirty.clear(!page_heap_.is_pooled(Addr(span.base), Bytes(span.bytes())));
   }
   span.requested_bytes = bytes;
   store_state(span.states()[0], kLive);

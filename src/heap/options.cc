@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 
 #include "base/check.h"
 #include "base/format.h"
@@ -80,8 +81,8 @@ bool parse_switch(const char* text, bool& result) noexcept {
 }
 
 bool parse_huge_pages(const char* text, HugePageMode& result) noexcept {
-  constexpr const char* kNames[] = {"adaptive", "never", "always"};
-  for (std::uint8_t i = 0; i < 3; ++i) {
+  constexpr const char* kNames[] = {"adaptive", "never", "always", "explicit"};
+  for (std::uint8_t i = 0; i < std::size(kNames); ++i) {
     if (std::strcmp(text, kNames[i]) != 0) continue;
     result = static_cast<HugePageMode>(i);
     return true;

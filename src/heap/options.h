@@ -11,9 +11,9 @@
 //                    soft=SIZE,hard=SIZE  either or both, in this order
 //                    auto          those of the control group, and its memory pressure
 //                                  (docs/memory-limits.md)
-//   REAM_HUGE_PAGES=never|adaptive|always
-//                       transparent huge pages (default adaptive): where memory is dense and stays
-//                       so
+//   REAM_HUGE_PAGES=never|adaptive|always|explicit
+//                       huge pages (default adaptive): transparent ones where memory is dense and
+//                       stays so; explicit: those of the system's pool (docs/huge-pages.md)
 //   REAM_REPORT=FILE    at exit, a report of the heap is written to FILE (`ream run --report` sets
 //   it)
 //

@@ -160,6 +160,8 @@ PageHeapStats PageHeap::stats() noexcept {
   PageHeapStats sum = counts_;
   sum.in_use = bytes_of(in_use_);
   sum.huge_pages = huge_pages_.stats();
+  sum.huge_pages.pooled = pooled_.count();
+  sum.huge_pages.pool_refused = counts_.huge_pages.pool_refused;
   sum.free = sum.grown - sum.in_use;
   sum.scavenged = sum.free - bytes_of(unscavenged_free());
   sum.metadata = span_pool_.mapped_bytes() + map_.metadata_bytes();

@@ -30,6 +30,7 @@
 #include "heap/huge_page_policy.h"
 #include "heap/lock_ranks.h"
 #include "heap/memory_limit.h"
+#include "heap/pooled_regions.h"
 #include "heap/purge_pace.h"
 #include "heap/work_budget.h"
 #include "os/os.h"
@@ -113,6 +114,12 @@ class PageHeap {
   void before_purge(Addr base, Bytes bytes) noexcept REAM_EXCLUDES(lock_) {
     if (huge_pages_.may_matter(base, bytes)) [[unlikely]]
       split_huge_pages(base, bytes);
+  }
+
+  // Whether a range lies on pages of the system's pool, of which no part can be given back or
+  // moved.
+  [[nodiscard]] bool is_pooled(Addr base, Bytes bytes) const noexcept {
+    return pooled_.holds_any(base, bytes);
   }
 
   // What the worker does for huge pages (huge_page_policy.h): a part of a look at all regions,
@@ -220,11 +227,23 @@ class PageHeap {
   [[nodiscard]] HugePagePolicy::Outcome collapse(Addr region) noexcept REAM_EXCLUDES(lock_);
 
   [[nodiscard]] bool grow(Pages pages, Pages align) noexcept REAM_REQUIRES(lock_);
-  [[nodiscard]] bool grow_by(Bytes bytes, Bytes align, Pages asked) noexcept REAM_REQUIRES(lock_);
+  enum class Source : std::uint8_t { kOrdinary, kPool };
+  [[nodiscard]] bool grow_by(Bytes bytes, Bytes align, Pages asked, Source source) noexcept
+      REAM_REQUIRES(lock_);
   // With `after`, where the heap is to grow next.
-  [[nodiscard]] Addr map_somewhere(Bytes bytes, Bytes align, Addr& after) noexcept
+  [[nodiscard]] Addr map_somewhere(Bytes bytes, Bytes align, Source source, Addr& after) noexcept
       REAM_REQUIRES(lock_);
   [[nodiscard]] bool adopt(Addr base, Bytes bytes) noexcept REAM_REQUIRES(lock_);
+
+  // Of the system's pool of huge pages (page_heap_pool.cc).
+  [[nodiscard]] bool grow_from_pool(Bytes need, Bytes align, Pages asked) noexcept
+      REAM_REQUIRES(lock_);
+  // Makes a run that nobody else has read as zero. Returns how much of it the OS took.
+  Bytes clear_or_purge(Addr base, Bytes bytes) noexcept;
+  [[nodiscard]] bool is_free_of_pool(const WindowAlloc& window, Addr region) const noexcept
+      REAM_REQUIRES(lock_);
+  // What is free as a whole becomes ordinary memory that is not resident.
+  Bytes give_back_to_pool() noexcept REAM_EXCLUDES(lock_);
 
   // Pace: what changes the use of pages notes it under the lock; what exceeds goes back without it.
   void keep_pace() noexcept REAM_REQUIRES(lock_);
@@ -250,7 +269,7 @@ class PageHeap {
   void keep_purged(const Span& span) noexcept REAM_REQUIRES(lock_);
   void free_span_locked(Span& span) noexcept REAM_REQUIRES(lock_);
   bool resize_locked(Span& span, Pages want) noexcept REAM_REQUIRES(lock_);
-  static void renew_if_moved(const Span& span, Addr base, Bytes bytes) noexcept;
+  void renew_if_moved(const Span& span, Addr base, Bytes bytes) const noexcept;
   void link_large(Span& span) noexcept REAM_REQUIRES(lock_);
   void unlink_large(Span& span) noexcept REAM_REQUIRES(lock_);
 
@@ -280,7 +299,11 @@ class PageHeap {
   std::atomic<Worker*> worker_{nullptr};
   MemoryLimit limit_;
   std::atomic<std::uint64_t> size_{0};
-  HugePagePolicy huge_pages_;           // its own comment says what needs lock_
+  HugePagePolicy huge_pages_;                          // its own comment says what needs lock_
+  PooledRegions pooled_;                               // likewise
+  unsigned pool_pause_ REAM_GUARDED_BY(lock_) = 0;     // growths that do not ask the pool
+  unsigned pool_refusals_ REAM_GUARDED_BY(lock_) = 0;  // in a row
+  std::uint32_t pool_given_back_ REAM_GUARDED_BY(lock_) = 0;  // times
   Addr looked_at_{};                    // the worker's: where the look at all regions goes on
   std::uint64_t look_begin_ns_ = 0;     // likewise: when it began
   std::uint64_t collapse_next_ns_ = 0;  // likewise: not before

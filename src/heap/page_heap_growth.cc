@@ -33,19 +33,27 @@ bool PageHeap::grow(Pages pages, Pages align) noexcept {
   const Bytes alignment = std::max(bytes_of(align), kChunkBytes);
   const Bytes need(round_up(bytes_of(pages).n, kChunkBytes.n));
   const Bytes ahead(round_down(std::min(counts_.grown.n / 8, kMaxGrowth.n), kChunkBytes.n));
-  return (ahead > need && grow_by(ahead, alignment, pages)) || grow_by(need, alignment, pages);
+  if (huge_pages_.mode() == HugePageMode::kExplicit && grow_from_pool(need, alignment, pages))
+    return true;
+  return (ahead > need && grow_by(ahead, alignment, pages, Source::kOrdinary)) ||
+         grow_by(need, alignment, pages, Source::kOrdinary);
 }
 
-bool PageHeap::grow_by(Bytes bytes, Bytes align, Pages asked) noexcept {
+bool PageHeap::grow_by(Bytes bytes, Bytes align, Pages asked, Source source) noexcept {
   Addr after;
-  const Addr base = map_somewhere(bytes, align, after);
+  const Addr base = map_somewhere(bytes, align, source, after);
   if (base == Addr()) return false;
-  if (!adopt(base, bytes)) {
+  const bool pooled = source == Source::kPool;
+  if ((pooled && !pooled_.cover(base)) || !adopt(base, bytes)) {
     os::release(base, bytes);
     return false;
   }
   next_ = after;
-  note_growth(base, bytes, asked);
+  if (pooled) {
+    pooled_.add(base, bytes);
+  } else {
+    note_growth(base, bytes, asked);
+  }
   ++counts_.grows;
   counts_.grown += bytes;
   size_.store(counts_.grown.n, std::memory_order_relaxed);
@@ -53,7 +61,8 @@ bool PageHeap::grow_by(Bytes bytes, Bytes align, Pages asked) noexcept {
   return true;
 }
 
-Addr PageHeap::map_somewhere(Bytes bytes, Bytes align, Addr& after) noexcept {
+Addr PageHeap::map_somewhere(Bytes bytes, Bytes align, Source source, Addr& after) noexcept {
+  const bool pooled = source == Source::kPool;
   if (next_ == Addr()) next_ = kFirstAddress;
   after = next_;
   Addr hint(round_up(next_.n, align.n));
@@ -62,7 +71,7 @@ Addr PageHeap::map_somewhere(Bytes bytes, Bytes align, Addr& after) noexcept {
     if (window_of(hint) != window_of(hint + bytes - 1_B) && bytes <= kMaxSkipping) {
       hint = Addr(window_of(hint + bytes) << page::HeapWindow::kAddressBits);
     }
-    if (os::map_at(hint, bytes) == hint) {
+    if ((pooled ? os::map_pooled_at(hint, bytes) : os::map_at(hint, bytes)) == hint) {
       after = hint + bytes;
       return hint;
     }
@@ -70,7 +79,7 @@ Addr PageHeap::map_somewhere(Bytes bytes, Bytes align, Addr& after) noexcept {
     if (hole == hint) break;  // it is free, and the system still refuses: a limit, not a neighbour
     hint = hole;
   }
-  return os::map_anywhere(bytes, align);
+  return pooled ? Addr() : os::map_anywhere(bytes, align);
 }
 
 bool PageHeap::adopt(Addr base, Bytes bytes) noexcept {

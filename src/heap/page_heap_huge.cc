@@ -59,10 +59,14 @@ void PageHeap::adopt_old_growth() noexcept {
 }
 
 void PageHeap::set_huge_page_mode(HugePageMode mode) noexcept {
-  os::MutexLock hold(lock_);
-  if (mode == huge_pages_.mode()) return;
-  huge_pages_.set_mode(mode);
-  adopt_old_growth();
+  {
+    os::MutexLock hold(lock_);
+    if (mode == huge_pages_.mode()) return;
+    huge_pages_.set_mode(mode);
+    pool_pause_ = pool_refusals_ = 0;
+    adopt_old_growth();
+  }
+  if (mode != HugePageMode::kExplicit) give_back_to_pool();
 }
 
 // Zapping a part of a huge page leaves all of its memory taken until the kernel runs short; it is
@@ -73,8 +77,10 @@ void PageHeap::split_huge_pages(Addr base, Bytes bytes) noexcept {
     os::MutexLock hold(lock_);
     splits = huge_pages_.before_purge(base, bytes);
   }
-  for (unsigned i = 0; i < splits.count; ++i)
-    static_cast<void>(os::purge_lazy(splits.at[i], os::os_page_size()));
+  for (unsigned i = 0; i < splits.count; ++i) {
+    if (!is_pooled(splits.at[i], os::os_page_size()))
+      static_cast<void>(os::purge_lazy(splits.at[i], os::os_page_size()));
+  }
 }
 
 // The block at or after looked_at_. False at the end of the heap.
@@ -92,7 +98,8 @@ bool PageHeap::next_block(HugeBlock& block) noexcept {
     for (unsigned i = 0; i < HugePagePolicy::kBlockRegions; ++i) {
       const page::PageIndex first = windows_[w].window().page_of(block.base + Bytes(i * kRegion.n));
       const page::Chunk* const chunk = windows_[w].try_chunk_of(first.chunk());
-      if (chunk == nullptr) continue;
+      if (chunk == nullptr || pooled_.holds_any(block.base + Bytes(i * kRegion.n), kRegion))
+        continue;
       grown |= 1u << i;
       if (is_full(*chunk, first.in_chunk() / page::kWordPages)) full |= 1u << i;
     }

@@ -28,8 +28,8 @@ void PageHeap::unlink_large(Span& span) noexcept {
 
 // Ends what moving pages has left of a mapping's history: the range becomes like one never used,
 // which the OS can join with its neighbours. Best effort; the contents do not matter.
-void PageHeap::renew_if_moved(const Span& span, Addr base, Bytes bytes) noexcept {
-  if (!span.moved) return;
+void PageHeap::renew_if_moved(const Span& span, Addr base, Bytes bytes) const noexcept {
+  if (!span.moved || is_pooled(base, bytes)) return;
   const std::uint64_t page = os::os_page_size().n;
   const Addr first(round_up(base.n, page));
   const Addr last(round_down((base + bytes).n, page));
@@ -61,7 +61,7 @@ Span* PageHeap::new_large_span(Bytes bytes, Bytes alignment, bool zeroed) noexce
     span = new_large_span_locked(pages_for(bytes), {.align = pages_for(alignment)}, bytes,
                                  zeroed ? &dirty : nullptr);
   }
-  if (span != nullptr) dirty.clear();
+  if (span != nullptr) dirty.clear(!is_pooled(Addr(span->base), Bytes(span->bytes())));
   purge_if_due();
   return span;
 }
@@ -124,6 +124,7 @@ Span* PageHeap::move_pages(Span& span, Bytes bytes, Bytes room) noexcept {
   const Bytes moved(std::min<std::uint64_t>(want.n << kPageShift, span.bytes()));
   const Bytes os_page = os::os_page_size();  // what moves is whole pages of the OS
   if (!is_aligned(span.base | moved.n, os_page.n)) return nullptr;
+  if (is_pooled(Addr(span.base), Bytes(span.bytes()))) return nullptr;
   const Pages align = pages_for(os_page);
   Span* to = nullptr;
   {
@@ -132,6 +133,10 @@ Span* PageHeap::move_pages(Span& span, Bytes bytes, Bytes room) noexcept {
     to = new_large_span_locked(want, {align, pages_for(room), moved}, bytes, nullptr);
     if (to == nullptr) to = new_large_span_locked(want, {align, {}, moved}, bytes, nullptr);
     if (to == nullptr) return nullptr;
+    if (is_pooled(Addr(to->base), Bytes(to->bytes()))) {
+      free_span_locked(*to);
+      return nullptr;
+    }
     to->moved = true;
     ++moved_spans_;
   }

@@ -1,6 +1,5 @@
 // What the page heap gives back to the OS, and when.
 #include <algorithm>
-#include <cstring>
 
 #include "heap/options.h"
 #include "heap/page_heap.h"
@@ -93,19 +92,14 @@ PageHeap::Purged PageHeap::purge_some(Bytes want) noexcept {
   }
   const Bytes bytes = bytes_of(run.pages);
   before_purge(run.base, bytes);
-  const bool purged = os::purge(run.base, bytes);
-  // What the OS keeps (the program locked it) is cleared all the same: it would stand in the way of
-  // what goes back.
-  if (!purged) std::memset(run.base.ptr(), 0, bytes.n);
+  const Bytes given_back = clear_or_purge(run.base, bytes);
   os::MutexLock hold(lock_);
   windows_[w].end_purge(run, true);
   purging_ = {};
   publish();
-  if (purged) {
-    counts_.purged_bytes += bytes.n;
-    pace_.count_given(bytes);
-  }
-  return {.settled = bytes, .given_back = purged ? bytes : Bytes()};
+  counts_.purged_bytes += given_back.n;
+  pace_.count_given(given_back);
+  return {.settled = bytes, .given_back = given_back};
 }
 
 void PageHeap::purge_if_due() noexcept {
@@ -182,7 +176,7 @@ Bytes PageHeap::purge_all() noexcept {
     const Purged purged = purge_some(Bytes(~0ULL));
     given_back += purged.given_back;
     if (purged.settled != Bytes()) continue;
-    if (!purged.busy) return given_back;
+    if (!purged.busy) return given_back + give_back_to_pool();
     os::sleep_ns(kPauseNs);
   }
 }

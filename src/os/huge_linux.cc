@@ -5,12 +5,16 @@
 #include <cstring>
 
 #include "os/errno_keeper.h"
+#include "os/exact_map.h"
 #include "os/memory.h"
 #include "os/range_check.h"
 #include "os/small_file.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
 #endif
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
@@ -67,6 +71,23 @@ bool collapse_huge(Addr base, Bytes bytes) noexcept {
   check_range(base, bytes);
   const ErrnoKeeper keep;
   return ::madvise(base.ptr(), bytes.n, MADV_COLLAPSE) == 0;
+}
+
+// Without MAP_NORESERVE the pages are reserved, but from a pool for all of the machine: a control
+// group's limit, or a rule that binds the process to some of its nodes, shows only when they are
+// touched, as SIGBUS. Populating (Linux 5.14) touches them all, and reports it as an error.
+Addr map_pooled_at(Addr hint, Bytes bytes) noexcept {
+  check_range(hint, bytes);
+  REAM_CHECK(is_aligned(hint.n | bytes.n, kPooledPage.n));
+  const ErrnoKeeper keep;
+  constexpr int kOf2MiB = 21 << 26;  // MAP_HUGE_2MB
+  void* const got =
+      ::mmap(hint.ptr(), bytes.n, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | kOf2MiB | kMapExactly, -1, 0);
+  if (got == MAP_FAILED) return Addr();
+  if (got == hint.ptr() && ::madvise(got, bytes.n, MADV_POPULATE_WRITE) == 0) return hint;
+  ::munmap(got, bytes.n);
+  return Addr();
 }
 
 // In two steps, because mremap onto `to` unmaps `to` before it has checked `from` (it refuses one

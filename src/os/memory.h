@@ -96,6 +96,16 @@ bool purge_lazy(Addr base, Bytes bytes) noexcept;
 
 // ---- huge pages and page moves (huge_linux.cc)
 
+// Committed zero memory exactly at `hint`, as map_at, made of the system's pool of 2 MiB pages.
+// They are taken from the pool before this returns, so that touching them cannot fail. Null when
+// the pool has too few, or limits forbid; then nothing has changed. The memory goes back by release
+// or renew of whole huge pages; REQUIRES of who calls: nothing else is asked for a part of them,
+// since the kernel may pass it over and say nothing. A child of fork shares the pages: when either
+// writes to one, another is taken from the pool, and where there is none the child has lost the
+// page: touching it ends it by SIGBUS. REQUIRES: multiples of kPooledPage. Cost: clears all of it.
+inline constexpr Bytes kPooledPage = 2_MiB;
+[[nodiscard]] Addr map_pooled_at(Addr hint, Bytes bytes) noexcept;
+
 // The size of a transparent huge page, or zero where there are none (a kernel without them).
 [[nodiscard]] Bytes huge_page_size() noexcept;
 

@@ -36,8 +36,8 @@ MemoryPressure parse_pressure(const char* text) noexcept {
   const char* p = text + sizeof kBegin - 1;
   std::uint64_t percent = 0;
   std::uint64_t hundredths = 0;
-  if (!parse_number(p, percent) || percent > 100 || *p++ != '.') return {};
-  const char* const fraction = p;
+  if (!parse_number(p, percent) || percent > 100 || *p != '.') return {};
+  const char* const fraction = ++p;
   if (!parse_number(p, hundredths) || p != fraction + 2) return {};
   const char* const line_end = std::strchr(p, '\n');
   const char* const total = std::strstr(p, kTotal);

@@ -103,11 +103,12 @@ TEST_F(OptionsTest, ABadMemoryLimitIsNamedOnceAndIgnored) {
   }
 }
 
-TEST_F(OptionsTest, HugePagesHaveThreeModes) {
+TEST_F(OptionsTest, HugePagesHaveFourModes) {
   EXPECT_EQ(parse({}).huge_pages, HugePageMode::kAdaptive);
   EXPECT_EQ(parse({"REAM_HUGE_PAGES=never"}).huge_pages, HugePageMode::kNever);
   EXPECT_EQ(parse({"REAM_HUGE_PAGES=adaptive"}).huge_pages, HugePageMode::kAdaptive);
   EXPECT_EQ(parse({"REAM_HUGE_PAGES=always"}).huge_pages, HugePageMode::kAlways);
+  EXPECT_EQ(parse({"REAM_HUGE_PAGES=explicit"}).huge_pages, HugePageMode::kExplicit);
   EXPECT_EQ(g_messages, "");
   EXPECT_EQ(parse({"REAM_HUGE_PAGES=alway"}).huge_pages, HugePageMode::kAdaptive);
   EXPECT_EQ(g_messages, "ream: bad value for REAM_HUGE_PAGES: \"alway\" ignored\n");

@@ -35,6 +35,7 @@ struct Run {
   State state;
   bool huge = false;
   bool against_huge = false;
+  bool pooled = false;
 };
 
 struct Failure {
@@ -149,6 +150,35 @@ void set_state(Addr base, Bytes bytes, State state) {
   if (state != State::kUnmapped) runs.emplace(base.n, Run{base.n + bytes.n, state});
 }
 
+bool holds_pooled(Addr base, Bytes bytes) {
+  const auto& runs = world().runs;
+  return std::any_of(runs.begin(), runs.end(), [=](const auto& entry) {
+    return entry.second.pooled && entry.first < base.n + bytes.n && base.n < entry.second.end;
+  });
+}
+
+// The kernel carries out a part of what is asked for a part of a page of the pool, and says
+// nothing.
+void forbid_pooled(const char* what, Addr base, Bytes bytes) {
+  if (holds_pooled(base, bytes)) forbidden(what, base, bytes);
+}
+
+// Ends of the range do not lie within pages of the pool.
+void require_whole(const char* what, Addr base, Bytes bytes) {
+  for (const Addr end : {base, base + bytes}) {
+    if (is_aligned(end.n, os::kPooledPage.n)) continue;
+    forbid_pooled(what, Addr(round_down(end.n, os::kPooledPage.n)), os::kPooledPage);
+  }
+}
+
+Bytes left_of_pool() {
+  Bytes taken;
+  for (const auto& [begin, run] : world().runs) {
+    if (run.pooled) taken += Bytes(run.end - begin);
+  }
+  return world().options.pool - taken;
+}
+
 // For calls on memory that must be ours, in at least the given state.
 void require(const char* what, Addr base, Bytes bytes, State at_least) {
   check_range(base, bytes);
@@ -253,6 +283,11 @@ Bytes advised_huge() {
   return sum;
 }
 
+Bytes pool_free() {
+  const Entry entry;
+  return left_of_pool();
+}
+
 Bytes advised_against_huge() {
   const Entry entry;
   Bytes sum;
@@ -300,14 +335,18 @@ bool commit(Addr base, Bytes bytes) noexcept {
 bool renew(Addr base, Bytes bytes) noexcept {
   const Entry entry;
   require("renewal of uncommitted memory", base, bytes, State::kCommitted);
+  require_whole("renewal of a part of a page of the pool", base, bytes);
   if (fails(Call::kCommit)) return false;
-  return ::mmap(base.ptr(), bytes.n, PROT_READ | PROT_WRITE, kFlags | MAP_FIXED, -1, 0) !=
-         MAP_FAILED;
+  if (::mmap(base.ptr(), bytes.n, PROT_READ | PROT_WRITE, kFlags | MAP_FIXED, -1, 0) == MAP_FAILED)
+    return false;
+  if (holds_pooled(base, bytes)) set_state(base, bytes, State::kCommitted);
+  return true;
 }
 
 bool decommit(Addr base, Bytes bytes) noexcept {
   const Entry entry;
   require("decommit of unmapped memory", base, bytes, State::kReserved);
+  forbid_pooled("decommit of memory of the pool", base, bytes);
   if (fails(Call::kDecommit)) return false;
   if (::mmap(base.ptr(), bytes.n, PROT_NONE, kFlags | MAP_FIXED, -1, 0) == MAP_FAILED) return false;
   set_state(base, bytes, State::kReserved);
@@ -317,6 +356,7 @@ bool decommit(Addr base, Bytes bytes) noexcept {
 bool release(Addr base, Bytes bytes) noexcept {
   const Entry entry;
   require("release of unmapped memory", base, bytes, State::kReserved);
+  require_whole("release of a part of a page of the pool", base, bytes);
   if (fails(Call::kRelease)) return false;
   unmap(base.n, base.n + bytes.n);
   set_state(base, bytes, State::kUnmapped);
@@ -339,6 +379,20 @@ Addr map_anywhere(Bytes bytes, Bytes align) noexcept {
   return fails(Call::kMapAnywhere) ? Addr() : map_aligned(bytes, align, State::kCommitted);
 }
 
+Addr map_pooled_at(Addr hint, Bytes bytes) noexcept {
+  const Entry entry;
+  check_range(hint, bytes);
+  REAM_CHECK(is_aligned(hint.n | bytes.n, os::kPooledPage.n));
+  if (fails(Call::kMapPooled) || !within_limits(bytes, bytes) || bytes > left_of_pool())
+    return Addr();
+  void* p = ::mmap(hint.ptr(), bytes.n, PROT_READ | PROT_WRITE, kFlags | os::kMapExactly, -1, 0);
+  if (p == MAP_FAILED) return Addr();
+  if (p != hint.ptr()) return unmap(Addr(p).n, Addr(p).n + bytes.n), Addr();
+  set_state(hint, bytes, State::kCommitted);
+  world().runs.at(hint.n).pooled = true;
+  return hint;
+}
+
 bool protect(Addr base, Bytes bytes, Protection protection) noexcept {
   const Entry entry;
   require("protection of memory that is not committed", base, bytes, State::kCommitted);
@@ -350,6 +404,7 @@ bool protect(Addr base, Bytes bytes, Protection protection) noexcept {
 bool purge(Addr base, Bytes bytes) noexcept {
   const Entry entry;
   require("purge of memory that is not committed", base, bytes, State::kCommitted);
+  forbid_pooled("purge of memory of the pool", base, bytes);
   if (fails(Call::kPurge) || !zero_by_purge(base, bytes)) return false;
   world().purged.push_back({base, bytes});
   return true;
@@ -359,6 +414,7 @@ bool purge(Addr base, Bytes bytes) noexcept {
 bool purge_lazy(Addr base, Bytes bytes) noexcept {
   const Entry entry;
   require("lazy purge of memory that is not committed", base, bytes, State::kCommitted);
+  forbid_pooled("lazy purge of memory of the pool", base, bytes);
   if (fails(Call::kPurgeLazy)) return false;
   const Bytes page = world().options.page_size;
   for (Addr at = base; at < base + bytes; at = at + page + page) zero_by_purge(at, page);
@@ -371,6 +427,7 @@ std::size_t purge_batch(const MemoryRange* ranges, std::size_t count) noexcept {
   for (std::size_t i = 0; i < count; ++i) {
     require("purge of memory that is not committed", ranges[i].base, ranges[i].bytes,
             State::kCommitted);
+    forbid_pooled("purge of memory of the pool", ranges[i].base, ranges[i].bytes);
     if (i >= done) continue;
     zero_by_purge(ranges[i].base, ranges[i].bytes);
     world().purged.push_back(ranges[i]);
@@ -423,6 +480,7 @@ bool advise_huge(Addr base, Bytes bytes, bool on) noexcept {
 bool collapse_huge(Addr base, Bytes bytes) noexcept {
   const Entry entry;
   require("collapse of memory that is not committed", base, bytes, State::kCommitted);
+  forbid_pooled("collapse of memory of the pool", base, bytes);
   const Bytes huge = world().options.huge_page_size;
   if (fails(Call::kCollapseHuge) || huge == Bytes() ||
       round_up(base.n, huge.n) + huge.n > base.n + bytes.n)
@@ -435,6 +493,8 @@ bool move_pages(Addr from, Addr to, Bytes bytes) noexcept {
   const Entry entry;
   require("move of memory that is not committed", from, bytes, State::kCommitted);
   require("move onto memory that is not committed", to, bytes, State::kCommitted);
+  forbid_pooled("move of memory of the pool", from, bytes);
+  forbid_pooled("move onto memory of the pool", to, bytes);
   REAM_CHECK(from + bytes <= to || to + bytes <= from);
   if (fails(Call::kMovePages)) return false;
   std::memcpy(to.ptr(), from.ptr(), bytes.n);

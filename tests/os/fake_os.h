@@ -3,8 +3,8 @@
 //   - the n-th call of any kind made to fail
 //   - limits of address space and of committed memory
 //   - the state of every page on record: a call that the contract forbids (purging what is not
-//     committed, releasing what is not ours) ends the program with its name; reserved memory is
-//     really inaccessible, so that touching it faults
+//     committed, releasing what is not ours, giving back a part of a page of the pool) ends the
+//     program with its name; reserved memory is really inaccessible, so that touching it faults
 //   - counts of calls, and the list of purged ranges
 //   - a clock that moves when told
 //
@@ -32,6 +32,7 @@ enum class Call : unsigned {
   kRelease,
   kMapAt,
   kMapAnywhere,
+  kMapPooled,
   kProtect,
   kPurge,
   kPurgeLazy,
@@ -49,6 +50,7 @@ struct Options {
   os::HugePageRule huge_page_rule = os::HugePageRule::kAdvised;
   Bytes address_limit{~0ULL};  // of all mapped memory
   Bytes commit_limit{~0ULL};   // of all committed memory, as under strict overcommit
+  Bytes pool{};                // of huge pages, for map_pooled_at
 };
 
 enum class State : unsigned char { kUnmapped, kReserved, kCommitted };
@@ -73,6 +75,8 @@ void succeed_again();  // drops all failures ordered
 
 // Bytes that are advised against huge pages now.
 [[nodiscard]] Bytes advised_against_huge();
+// What is left of the pool.
+[[nodiscard]] Bytes pool_free();
 // Ranges collapsed since reset(), in order.
 [[nodiscard]] std::vector<os::MemoryRange> collapsed();
 
@@ -88,6 +92,7 @@ bool renew(Addr base, Bytes bytes) noexcept;
 bool release(Addr base, Bytes bytes) noexcept;
 [[nodiscard]] Addr map_at(Addr hint, Bytes bytes) noexcept;
 [[nodiscard]] Addr map_anywhere(Bytes bytes, Bytes align) noexcept;
+[[nodiscard]] Addr map_pooled_at(Addr hint, Bytes bytes) noexcept;
 bool protect(Addr base, Bytes bytes, os::Protection protection) noexcept;
 bool purge(Addr base, Bytes bytes) noexcept;
 bool purge_lazy(Addr base, Bytes bytes) noexcept;

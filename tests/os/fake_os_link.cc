@@ -14,6 +14,7 @@ bool decommit(Addr base, Bytes bytes) noexcept { return fake_os::decommit(base, 
 bool release(Addr base, Bytes bytes) noexcept { return fake_os::release(base, bytes); }
 Addr map_at(Addr hint, Bytes bytes) noexcept { return fake_os::map_at(hint, bytes); }
 Addr map_anywhere(Bytes bytes, Bytes align) noexcept { return fake_os::map_anywhere(bytes, align); }
+Addr map_pooled_at(Addr hint, Bytes bytes) noexcept { return fake_os::map_pooled_at(hint, bytes); }
 bool protect(Addr base, Bytes bytes, Protection protection) noexcept {
   return fake_os::protect(base, bytes, protection);
 }
