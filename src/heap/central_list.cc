@@ -66,12 +66,13 @@ std::uint32_t admitted(const MemoryLimit& limit, const Span& span, std::uint32_t
 
 void CentralList::link(Span& span) noexcept {
   span.bucket = bucket_of(span);
-  if (span.bucket == kUnlinked) return;
-  List& list = buckets_[span.bucket];
+  if (span.bucket == kUnlinked && !links_full()) return;
+  List& list = list_of(span);
   span.prev = nullptr;
   span.next = list.first;
   (span.next != nullptr ? span.next->prev : list.last) = &span;
   list.first = &span;
+  if (span.bucket == kUnlinked) return;
   nonempty_ = static_cast<std::uint8_t>(nonempty_ | 1u << span.bucket);
 }
 
@@ -85,12 +86,12 @@ void CentralList::link_last(Span& span) noexcept {
 }
 
 void CentralList::unlink(Span& span) noexcept {
-  if (span.bucket == kUnlinked) return;
+  if (span.bucket == kUnlinked && !links_full()) return;
   if (next_swept_ == &span) next_swept_ = span.next;
-  List& list = buckets_[span.bucket];
+  List& list = list_of(span);
   (span.prev != nullptr ? span.prev->next : list.first) = span.next;
   (span.next != nullptr ? span.next->prev : list.last) = span.prev;
-  if (list.first == nullptr) {
+  if (list.first == nullptr && span.bucket != kUnlinked) {
     nonempty_ = static_cast<std::uint8_t>(nonempty_ & ~(1u << span.bucket));
   }
 }
@@ -134,7 +135,7 @@ std::uint32_t CentralList::fetch(PageHeap& pages, ClassIndex c, std::uint8_t sha
       taken_ += taken - counted;
       counted = taken;
       lock_.unlock();  // others may fetch, give and fork while the page heap works
-      span = pages.new_small_span(c, shard);
+      span = pages.new_small_span(c, shard, owner_);
       lock_.lock();
       if (span == nullptr) break;
       ++spans_;
@@ -220,6 +221,28 @@ Bytes CentralList::release_empty(PageHeap& pages) noexcept {
   return free_spans(pages, emptied);
 }
 
+std::uint64_t CentralList::release_all(PageHeap& pages) noexcept {
+  Span* emptied = nullptr;
+  std::uint64_t taken = 0;
+  {
+    os::MutexLock hold(lock_);
+    for (unsigned b = 0; b <= kBuckets; ++b) {
+      const List& list = b < kBuckets ? buckets_[b] : full_;
+      while (list.first != nullptr) {
+        Span& span = *list.first;
+        unlink(span);
+        span.next = emptied;
+        emptied = &span;
+      }
+    }
+    taken = std::exchange(taken_, 0);
+    empty_spans_ = 0;
+    spans_ = capacity_ = pages_ = purged_units_ = 0;
+  }
+  free_spans(pages, emptied);
+  return taken;
+}
+
 Bytes CentralList::purge_sparse(PageHeap& pages, std::uint32_t& spans) noexcept {
   Bytes purged{};
   os::MutexLock hold(lock_);
@@ -294,6 +317,11 @@ bool CentralList::is_valid() noexcept {
       linked_purged += count_bits(s->purged);
     }
   }
+  for (const Span* s = full_.first; s != nullptr; s = s->next) {
+    if (s->bucket != kUnlinked || s->used != s->objects || !ream::is_valid(*s)) return false;  // 1
+    linked_used += s->used;
+  }
+  if (links_full()) return linked_used == taken_ && linked_purged == purged_units_;  // 3
   return linked_used <= taken_ && taken_ <= capacity_ &&
          linked_purged <= purged_units_;  // 3: spans without free objects are not linked
 }

@@ -8,10 +8,14 @@
 // Within a shard, spans are linked by how full they are, in eighths; objects come from the fullest
 // span, lowest address first, so that sparse spans can empty.
 //
+// A sub-heap has lists of its own (sub_heap.h). They also link the spans without a free object, so
+// that all of them can be found when the sub-heap ends.
+//
 // Thread safety: all functions lock, unless their name says otherwise.
 //
 // Invariants (is_valid):
-//  1. A span with a free object is in list bucket_of(span); one without is in none.
+//  1. A span with a free object is in list bucket_of(span); one without is in none, or, of a
+//     sub-heap, in full_.
 //  2. nonempty_ has the bit of each bucket that links a span.
 //  3. taken_ = sum of used over the shard's spans; purged_units_ of their purged units.
 //
@@ -31,6 +35,7 @@
 namespace ream {
 
 class PageHeap;
+struct SpanOwner;
 
 struct CentralStats {
   std::uint64_t spans = 0;
@@ -38,10 +43,22 @@ struct CentralStats {
   std::uint64_t taken = 0;    // objects live or in a thread cache
   std::uint64_t objects = 0;  // capacity of the spans
   Bytes purged{};  // of span_pages, without memory behind them: given back, or never used
+
+  CentralStats& operator+=(const CentralStats& more) noexcept {
+    spans += more.spans;
+    span_pages += more.span_pages;
+    taken += more.taken;
+    objects += more.objects;
+    purged += more.purged;
+    return *this;
+  }
 };
 
 class alignas(kCacheLineBytes) CentralList {
  public:
+  constexpr CentralList() noexcept = default;
+  explicit constexpr CentralList(SpanOwner& owner) noexcept : owner_(&owner) {}
+
   // Takes `max` objects, lowest addresses first; fewer only when there is no memory.
   std::uint32_t fetch(PageHeap& pages, ClassIndex c, std::uint8_t shard, Taken* out,
                       std::uint32_t max) noexcept REAM_EXCLUDES(lock_);
@@ -53,6 +70,10 @@ class alignas(kCacheLineBytes) CentralList {
 
   // Gives the pages of spans without objects back to the page heap. Returns their bytes.
   Bytes release_empty(PageHeap& pages) noexcept REAM_EXCLUDES(lock_);
+
+  // Frees all spans, also those with taken objects. Returns how many objects these were. REQUIRES:
+  // the list of a sub-heap that nobody uses any more.
+  std::uint64_t release_all(PageHeap& pages) noexcept REAM_EXCLUDES(lock_);
 
   // Gives memory inside sparse spans back to the OS: looks at up to `spans` of them, sparsest
   // first, other ones each time, and counts those down. Returns the bytes given back.
@@ -99,6 +120,11 @@ class alignas(kCacheLineBytes) CentralList {
     Span* last = nullptr;
   };
 
+  // Whether a span without a free object is in a list too.
+  [[nodiscard]] bool links_full() const noexcept { return owner_ != nullptr; }
+  [[nodiscard]] List& list_of(const Span& span) noexcept REAM_REQUIRES(lock_) {
+    return span.bucket == kUnlinked ? full_ : buckets_[span.bucket];
+  }
   void link(Span& span) noexcept REAM_REQUIRES(lock_);
   void link_last(Span& span) noexcept REAM_REQUIRES(lock_);
   void unlink(Span& span) noexcept REAM_REQUIRES(lock_);
@@ -115,8 +141,10 @@ class alignas(kCacheLineBytes) CentralList {
   }
 
   os::Mutex lock_{rank::kCentral};
+  SpanOwner* const owner_ = nullptr;  // of its spans: the sub-heap, or null
   std::uint8_t nonempty_ REAM_GUARDED_BY(lock_) = 0;
   std::array<List, kBuckets> buckets_ REAM_GUARDED_BY(lock_){};
+  List full_ REAM_GUARDED_BY(lock_){};
   std::uint32_t empty_spans_ REAM_GUARDED_BY(lock_) = 0;
   std::uint64_t spans_ REAM_GUARDED_BY(lock_) = 0;
   std::uint64_t taken_ REAM_GUARDED_BY(lock_) = 0;

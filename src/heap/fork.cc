@@ -6,7 +6,7 @@
 // them, and finds every structure whole.
 //
 // What a thread had in its hands between a cache and a central list at that moment is lost to the
-// child: at most a batch of objects a thread.
+// child: at most a batch of objects a thread. So is the sub-heap that another thread was ending.
 #include <utility>
 
 #include "heap/heap.h"
@@ -24,13 +24,16 @@ void Heap::before_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
   caches_.idle_lock().lock_for_fork();
   caches_.lock().lock_for_fork();
   sparse_.lock().lock_for_fork();
+  sub_heaps_.lock_for_fork();
   transfers_.lock_for_fork();
   forking_shards_ = caches_.shards();
   for (unsigned s = 0; s < forking_shards_; ++s) {
     for (CentralList& list : central_[s]) list.lock().lock_for_fork();
   }
+  sub_heaps_.lock_lists_for_fork();
   page_heap_.lock().lock_for_fork();
   callbacks_.lock().lock_for_fork();
+  sub_heaps_.lock_callbacks_for_fork();
 }
 
 void Heap::after_fork_in_parent() noexcept {
@@ -62,6 +65,7 @@ void Heap::unlock_after_fork() noexcept REAM_NO_THREAD_SAFETY_ANALYSIS {
     for (CentralList& list : central_[s]) list.lock().unlock_after_fork();
   }
   transfers_.unlock_after_fork();
+  sub_heaps_.unlock_after_fork();
   sparse_.lock().unlock_after_fork();
   caches_.lock().unlock_after_fork();
   caches_.idle_lock().unlock_after_fork();
@@ -75,6 +79,7 @@ void Heap::take_over_from_parent() noexcept {
   worker_.after_fork_in_child();
   pressure_.after_fork_in_child();
   callbacks_.after_fork_in_child();
+  sub_heaps_.after_fork_in_child();
   caches_.orphan_others();
 }
 

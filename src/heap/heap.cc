@@ -15,11 +15,15 @@ void* Heap::allocate_uncached(std::size_t bytes) noexcept {
   return allocate_large(bytes, kMinAlignment, false);
 }
 
-void* Heap::allocate_slow(ClassIndex c, bool& zero) noexcept {
-  settle_overdraft(t_cache->bins[c]);  // before anything allocates
+void Heap::before_growth() noexcept {
   start_heap();
   worker_.start_if_due(page_heap_.size());
   if (page_heap_.limit().is_above_soft()) relieve_without_worker();
+}
+
+void* Heap::allocate_slow(ClassIndex c, bool& zero) noexcept {
+  settle_overdraft(t_cache->bins[c]);  // before anything allocates
+  before_growth();
   for (unsigned attempt = 0;;) {
     // Making a cache may allocate, and so fill the bin already.
     ThreadCache& cache = caches_.get();
@@ -56,6 +60,7 @@ void Heap::free_slow(void* address) noexcept {
   if (address == nullptr) return;
   start_heap();
   const LiveObject object = live_object(page_heap_, address, kFreeTexts);
+  if (object.span->is_owned()) return free_owned(object);
   if (object.span->is_large()) return free_large(object);
   ThreadCache& cache = caches_.get();
   if (cache.bypass) return free_bypassing(object);
@@ -101,6 +106,7 @@ void Heap::reclaim() noexcept {
   for (unsigned s = 0; s < caches_.shards(); ++s) {
     for (CentralList& list : central_[s]) list.release_empty(page_heap_);
   }
+  sub_heaps_.release_empty(page_heap_);
 }
 
 Bytes Heap::trim() noexcept {
@@ -135,20 +141,15 @@ bool Heap::tidy(const WorkBudget& budget) noexcept {
 ClassStats Heap::class_stats(ClassIndex c) noexcept {
   ClassStats sum;
   sum.object_bytes = kSizeClasses[c].object_bytes;
-  std::uint64_t taken = 0;
-  std::uint64_t objects = 0;
-  for (unsigned s = 0; s < caches_.shards(); ++s) {
-    const CentralStats shard = central(c, s).stats();
-    sum.spans += shard.spans;
-    sum.span_bytes += shard.span_pages * kPageBytes;
-    taken += shard.taken;
-    sum.purged += shard.purged;
-    objects += shard.objects;
-  }
+  CentralStats lists = sub_heaps_.stats(c);
+  for (unsigned s = 0; s < caches_.shards(); ++s) lists += central(c, s).stats();
+  sum.spans = lists.spans;
+  sum.span_bytes = lists.span_pages * kPageBytes;
+  sum.purged = lists.purged;
   const ThreadCaches::BinTotals bins = caches_.totals(c);
-  sum.cached = std::min(bins.cached + transfers_.cached(c), taken);
-  sum.live = taken - sum.cached;
-  sum.free = objects - taken;
+  sum.cached = std::min(bins.cached + transfers_.cached(c), lists.taken);
+  sum.live = lists.taken - sum.cached;
+  sum.free = lists.objects - lists.taken;
   sum.nfree = bins.frees;
   sum.nmalloc = sum.nfree + sum.live;
   return sum;
@@ -197,7 +198,7 @@ bool Heap::is_valid() noexcept {
       if (!list.is_valid()) return false;
     }
   }
-  return transfers_.is_valid() && page_heap_.is_valid();
+  return transfers_.is_valid() && sub_heaps_.is_valid() && page_heap_.is_valid();
 }
 
 }  // namespace ream

@@ -33,6 +33,7 @@
 #include "heap/pressure_callbacks.h"
 #include "heap/pressure_watch.h"
 #include "heap/sparse_purge.h"
+#include "heap/sub_heaps.h"
 #include "heap/thread_cache.h"
 #include "heap/thread_caches.h"
 #include "heap/transfer_cache.h"
@@ -98,6 +99,28 @@ class Heap {
   // Frees an object that the caller believes to be able to hold `bytes`; else ends the program.
   void free_sized(void* object, std::size_t bytes) noexcept;
 
+  // Sub-heaps (sub_heap.h): parts of the heap with a budget, whose objects the functions above
+  // free, resize and measure like any other. A resized one stays in its sub-heap.
+  [[nodiscard]] SubHeap* create_sub_heap(const char* name, Bytes budget) noexcept;
+  // Frees all its objects. REQUIRES: no thread is in a function with it, or will be.
+  void destroy_sub_heap(SubHeap& sub) noexcept;
+  // As allocate, allocate_zeroed and allocate_aligned do, but null also at its budget, when its
+  // callbacks have not made room.
+  [[nodiscard]] void* allocate_in(SubHeap& sub, std::size_t bytes) noexcept;
+  [[nodiscard]] void* allocate_zeroed_in(SubHeap& sub, std::size_t bytes) noexcept;
+  [[nodiscard]] void* allocate_aligned_in(SubHeap& sub, std::size_t bytes,
+                                          std::size_t alignment) noexcept;
+  // Frees or resizes an object that the caller believes to be the sub-heap's; else ends the
+  // program.
+  void free_in(SubHeap& sub, void* object) noexcept;
+  [[nodiscard]] void* reallocate_in(SubHeap& sub, void* object, std::size_t bytes) noexcept;
+  void reallocate_in_to_nothing(SubHeap& sub, void* object) noexcept;
+  // The sub-heap that has the memory at `address`, an object's or free; else null. Never faults.
+  [[nodiscard]] SubHeap* sub_heap_of(const void* address) const noexcept {
+    const Span* span = span_of(address);
+    return span == nullptr ? nullptr : sub_heap_of(*span);
+  }
+
   // Any address, interior ones too, to its span; null for a foreign one. Never faults.
   [[nodiscard]] Span* span_of(const void* address) const noexcept {
     return page_heap_.map().span_of(Addr(address));
@@ -149,6 +172,7 @@ class Heap {
   [[nodiscard]] TransferCaches& transfers() noexcept { return transfers_; }
   [[nodiscard]] PressureCallbacks& callbacks() noexcept { return callbacks_; }
   [[nodiscard]] const PressureWatch& pressure() const noexcept { return pressure_; }
+  [[nodiscard]] SubHeaps& sub_heaps() noexcept { return sub_heaps_; }
 
   // Walks everything; for audits and tests. REQUIRES: no other thread uses the heap.
   [[nodiscard]] bool is_valid() noexcept;
@@ -167,6 +191,8 @@ class Heap {
     return entry != nullptr ? make_live(*entry, zero) : allocate_slow(c, zero);
   }
 
+  // What a request does first that may need new memory.
+  void before_growth() noexcept;
   // REQUIRES: this thread's bin of the class was found dry by pop().
   [[nodiscard, gnu::noinline]] void* allocate_slow(ClassIndex c, bool& zero) noexcept;
   [[gnu::noinline]] void free_slow(void* object) noexcept;
@@ -176,6 +202,23 @@ class Heap {
   void free_large(const LiveObject& object) noexcept;
   [[nodiscard]] void* reallocate_large(const LiveObject& object, std::size_t bytes) noexcept;
   [[nodiscard]] void* move_object(const LiveObject& object, std::size_t bytes) noexcept;
+
+  // Of sub-heaps (sub_heap_objects.cc).
+  [[nodiscard]] static SubHeap* sub_heap_of(const Span& span) noexcept {
+    return static_cast<SubHeap*>(owner_of(span));
+  }
+  [[nodiscard]] Taken take_in(SubHeap& sub, ClassIndex c) noexcept;
+  [[nodiscard]] void* allocate_large_in(SubHeap& sub, std::size_t bytes, std::size_t alignment,
+                                        bool zeroed) noexcept;
+  void free_owned(const LiveObject& object) noexcept;
+  void count_free(ClassIndex c) noexcept;
+  // Where a request of `bytes` (whole pages) stands that looks for room again and again.
+  struct Attempts {
+    unsigned at_budget = 0;
+    unsigned at_limit = 0;
+  };
+  // As make_room: of a sub-heap's budget or, where that has room, of the heap. Null: of the heap.
+  [[nodiscard]] REAM_COLD bool make_room_in(SubHeap* sub, Bytes bytes, Attempts& tried) noexcept;
 
   // Objects of a class without a thread cache.
   [[nodiscard]] void* allocate_bypassing(ClassIndex c, bool& zero) noexcept;
@@ -208,6 +251,7 @@ class Heap {
   TransferCaches transfers_;
   PressureCallbacks callbacks_;
   PressureWatch pressure_;
+  SubHeaps sub_heaps_;
   std::array<std::array<CentralList, kClassCount>, kMaxShards> central_;  // by shard, then class
   // Of fork.cc; changed by the forking thread while it holds the locks.
   void unlock_after_fork() noexcept;

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "heap/heap.h"
-#include "heap/heap_start.h"
 #include "heap/page_units.h"
 
 namespace ream {
@@ -16,9 +15,7 @@ constexpr Bytes kMoveByPages = 1_MiB;
 }  // namespace
 
 void* Heap::allocate_large(std::size_t bytes, std::size_t alignment, bool zeroed) noexcept {
-  start_heap();
-  worker_.start_if_due(page_heap_.size());
-  if (page_heap_.limit().is_above_soft()) relieve_without_worker();
+  before_growth();
   if (bytes > PageHeap::kMaxObjectBytes || alignment > PageHeap::kMaxAlignment) return nullptr;
   if (alignment <= kPageBytes && bytes <= LargeCache::kMaxSpanBytes) {
     const LargeCache::Taken cached = large_cache_.take(t_cache->shard, pages_for(Bytes(bytes)));
@@ -54,7 +51,8 @@ void Heap::free_large(const LiveObject& object) noexcept {
 }
 
 void* Heap::move_object(const LiveObject& object, std::size_t bytes) noexcept {
-  void* to = allocate(bytes);
+  SubHeap* const sub = sub_heap_of(*object.span);
+  void* to = sub == nullptr ? allocate(bytes) : allocate_in(*sub, bytes);
   if (to == nullptr) return nullptr;
   std::memcpy(to, object.address, std::min<std::uint64_t>(bytes, object.span->usable_bytes()));
   free(object.address);
@@ -84,7 +82,8 @@ void* Heap::reallocate_large(const LiveObject& object, std::size_t bytes) noexce
   const std::uint64_t before = object.span->bytes();
   const std::uint64_t after = bytes_of(pages_for(Bytes(bytes))).n;
   const Bytes added(after > before ? after - before : 0);
-  for (unsigned attempt = 0;;) {
+  SubHeap* const sub = sub_heap_of(*object.span);
+  for (Attempts tried;;) {
     if (page_heap_.resize_in_place(*object.span, Bytes(bytes))) return object.address;
     if (before >= kMoveByPages.n) {
       // Room behind a block that grew once lets it grow on where it is.
@@ -92,7 +91,9 @@ void* Heap::reallocate_large(const LiveObject& object, std::size_t bytes) noexce
       if (to != nullptr) return Addr(to->base).ptr();
     }
     // Copying takes more than what the object grows by.
-    if (page_heap_.limit().admits(added) || !make_room(added, attempt)) break;
+    const bool may_copy = page_heap_.limit().admits(added) &&
+                          (sub == nullptr || sub->budget.missing(added) == Bytes());
+    if (may_copy || !make_room_in(sub, added, tried)) break;
   }
   return move_object(object, bytes);
 }

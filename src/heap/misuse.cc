@@ -17,7 +17,7 @@ LiveObject live_object(const PageHeap& heap, const void* address,
   const std::uint32_t index = span->index_of(a.n);
   if (index == span->objects || span->object_address(index) != a.n) fatal_at(texts.interior, a.n);
   std::uint8_t* state = span->states() + index;
-  if (load_state(*state) != kLive) fatal_at(texts.freed, a.n);
+  if (!is_live(load_state(*state))) fatal_at(texts.freed, a.n);
   return {span, state, Addr(a).ptr()};
 }
 

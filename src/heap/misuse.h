@@ -30,6 +30,10 @@ inline constexpr MisuseTexts kUsableTexts{"malloc_usable_size of a freed pointer
                                           "malloc_usable_size of an interior pointer",
                                           "malloc_usable_size of a foreign pointer"};
 
+// Of functions that name a sub-heap, beside those above.
+inline constexpr const char* kFreeInOther = "free of an object of another heap";
+inline constexpr const char* kReallocInOther = "realloc of an object of another heap";
+
 struct LiveObject {
   Span* span;
   std::uint8_t* state;

@@ -90,10 +90,34 @@ void PageHeap::free_span_metadata(Span& span, std::size_t objects) noexcept {
   span_pool_.free((Addr(&span) - Bytes(kSpanLead)).ptr(), kSpanLead + span_metadata_bytes(objects));
 }
 
-Span* PageHeap::new_small_span(ClassIndex c, std::uint8_t shard) noexcept {
-  const SizeClass& k = kSizeClasses[c];
-  purge_if_due();
+void* PageHeap::allocate_metadata(std::size_t bytes) noexcept {
   os::MutexLock hold(lock_);
+  const Bytes before = sub_heap_pool_.mapped_bytes();
+  void* block = sub_heap_pool_.allocate(bytes, map_metadata);
+  if (sub_heap_pool_.mapped_bytes() != before) publish();
+  return block;
+}
+
+void PageHeap::free_metadata(void* block, std::size_t bytes) noexcept {
+  os::MutexLock hold(lock_);
+  sub_heap_pool_.free(block, bytes);
+}
+
+Span* PageHeap::new_small_span(ClassIndex c, std::uint8_t shard, SpanOwner* owner) noexcept {
+  const Bytes bytes = bytes_of(Pages(kSizeClasses[c].span_pages));
+  if (owner != nullptr && !owner->budget.charge(bytes)) return nullptr;
+  purge_if_due();
+  Span* span = nullptr;
+  {
+    os::MutexLock hold(lock_);
+    span = new_small_span_locked(c, shard, owner);
+  }
+  if (span == nullptr && owner != nullptr) owner->budget.refund(bytes);
+  return span;
+}
+
+Span* PageHeap::new_small_span_locked(ClassIndex c, std::uint8_t shard, SpanOwner* owner) noexcept {
+  const SizeClass& k = kSizeClasses[c];
   Span* span = new_span_metadata(k.objects);
   if (span == nullptr) return nullptr;
   const Run run = allocate_run(Pages(k.span_pages), {}, nullptr);
@@ -102,6 +126,7 @@ Span* PageHeap::new_small_span(ClassIndex c, std::uint8_t shard) noexcept {
     return nullptr;
   }
   init_small_span(*span, run.base, c, shard, run.zero);
+  span->set_owner(owner);
   if (run.zero) fresh_span_bytes_.fetch_add(span->bytes(), std::memory_order_relaxed);
   limit_.add_unused_inside(unused_inside(*span));
   map_.enter(*span);
@@ -109,10 +134,13 @@ Span* PageHeap::new_small_span(ClassIndex c, std::uint8_t shard) noexcept {
 }
 
 void PageHeap::free_span(Span& span) noexcept {
+  SpanOwner* const owner = owner_of(span);
+  const Bytes bytes(span.bytes());
   {
     os::MutexLock hold(lock_);
     free_span_locked(span);
   }
+  if (owner != nullptr) owner->budget.refund(bytes);
   purge_if_due();
 }
 
@@ -127,7 +155,7 @@ void PageHeap::free_span_locked(Span& span) noexcept {
     limit_.subtract_unused_inside(unused_inside(span));
   }
   free_run(Addr(span.base), Pages(span.pages));
-  if (span.purged != 0) keep_purged(span);
+  if (!span.is_large() && span.purged != 0) keep_purged(span);
   free_span_metadata(span, span.objects);
 }
 
@@ -164,10 +192,10 @@ PageHeapStats PageHeap::stats() noexcept {
   sum.huge_pages.pool_refused = counts_.huge_pages.pool_refused;
   sum.free = sum.grown - sum.in_use;
   sum.scavenged = sum.free - bytes_of(unscavenged_free());
-  sum.metadata = span_pool_.mapped_bytes() + map_.metadata_bytes();
+  sum.metadata = span_pool_.mapped_bytes() + sub_heap_pool_.mapped_bytes() + map_.metadata_bytes();
   // The map has a word for each page.
-  sum.metadata_touched =
-      span_pool_.touched_bytes() + Bytes(sum.grown.n / kPageBytes * sizeof(void*));
+  sum.metadata_touched = span_pool_.touched_bytes() + sub_heap_pool_.touched_bytes() +
+                         Bytes(sum.grown.n / kPageBytes * sizeof(void*));
   for (std::size_t i = 0; i < kWindows; ++i) {
     if (!ready_[i]) continue;
     sum.metadata += windows_[i].metadata().committed;
@@ -194,7 +222,7 @@ bool PageHeap::is_valid() noexcept {
   }
   const Bytes published = limit_.in_use() + limit_.unused_inside();
   return in_use == in_use_ + purging_.pages &&
-         published >= bytes_of(in_use + unscavenged_free());  // 4
+         published >= bytes_of(in_use + unscavenged_free());  // 5
 }
 
 }  // namespace ream

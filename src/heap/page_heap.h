@@ -13,7 +13,8 @@
 //  1. in_use_ = pages that the windows' allocators count as allocated.
 //  2. Every page in use belongs to exactly one span, and the page map knows it.
 //  3. Pages in use + free pages not given back stay near what PurgePace allows.
-//  4. What limit() says of pages and metadata is true whenever the lock is free. No run of pages is
+//  4. A span of a sub-heap is paid for from its budget while it exists.
+//  5. What limit() says of pages and metadata is true whenever the lock is free. No run of pages is
 //     handed out whose fresh part it does not admit.
 //
 // Lifetime: constant-initialised, never destroyed.
@@ -32,6 +33,7 @@
 #include "heap/memory_limit.h"
 #include "heap/pooled_regions.h"
 #include "heap/purge_pace.h"
+#include "heap/span_owner.h"
 #include "heap/work_budget.h"
 #include "os/os.h"
 #include "page/page_alloc.h"
@@ -76,27 +78,31 @@ class PageHeap {
 
   static constexpr std::uint32_t kMaxMovedSpans = 4096;
 
-  // A span of a size class, with all objects free. Null when there is no memory.
-  [[nodiscard]] Span* new_small_span(ClassIndex c, std::uint8_t shard) noexcept
-      REAM_EXCLUDES(lock_);
+  // A span of a size class, with all objects free. Null when there is no memory, or the owner's
+  // budget does not allow it. REQUIRES: with an owner, the shard has kOwnedShards.
+  [[nodiscard]] Span* new_small_span(ClassIndex c, std::uint8_t shard,
+                                     SpanOwner* owner = nullptr) noexcept REAM_EXCLUDES(lock_);
 
   // A live large object of at least `bytes`, at a multiple of `alignment` (a power of two). With
   // `zeroed` it reads as zero; what is known to be zero is not touched. Null when there is no
-  // memory.
-  [[nodiscard]] Span* new_large_span(Bytes bytes, Bytes alignment, bool zeroed) noexcept
-      REAM_EXCLUDES(lock_);
+  // memory, or the owner's budget does not allow it.
+  [[nodiscard]] Span* new_large_span(Bytes bytes, Bytes alignment, bool zeroed,
+                                     SpanOwner* owner = nullptr) noexcept REAM_EXCLUDES(lock_);
 
   // Gives a span's pages back. REQUIRES: the caller owns it: a small span with no taken object, or
-  // a large one whose state the caller changed from live.
+  // a large one whose state the caller changed from live, or any of an owner that ends.
   void free_span(Span& span) noexcept REAM_EXCLUDES(lock_);
+  // Gives back all large spans of an owner that ends.
+  void free_large_of(SpanOwner& owner) noexcept REAM_EXCLUDES(lock_);
 
   // Makes a large span `pages` long where it lies. False, and unchanged, if its neighbour is in
-  // use.
+  // use, or its owner's budget does not allow it.
   [[nodiscard]] bool resize_in_place(Span& span, Bytes bytes) noexcept REAM_EXCLUDES(lock_);
 
   // Moves a large object to a longer span without copying, and frees the old one. There are `room`
-  // free bytes behind it if that can be had. Null, and unchanged, when there is no memory, or
-  // when kMaxMovedSpans live ones came that way: each may cost the process two mappings of its own.
+  // free bytes behind it if that can be had. Of its owner's budget it takes what is added. Null,
+  // and unchanged, when there is no memory, or when kMaxMovedSpans live ones came that way: each
+  // may cost the process two mappings of its own.
   [[nodiscard]] Span* move_pages(Span& span, Bytes bytes, Bytes room) noexcept REAM_EXCLUDES(lock_);
 
   // Gives back what exceeds the pace at this moment, until the budget is spent. False if there was
@@ -150,7 +156,7 @@ class PageHeap {
   // Gives every free page back to the OS now. Returns how much.
   Bytes purge_all() noexcept REAM_EXCLUDES(lock_);
 
-  // Calls visit(span) for each live large object, under the lock.
+  // Calls visit(span) for each live large object that belongs to no sub-heap, under the lock.
   template <class Visit>
   void for_each_large(Visit visit) noexcept REAM_EXCLUDES(lock_) {
     os::MutexLock hold(lock_);
@@ -160,6 +166,10 @@ class PageHeap {
   }
 
   [[nodiscard]] PageHeapStats stats() noexcept REAM_EXCLUDES(lock_);
+
+  // Memory for the descriptions of sub-heaps, as MetaPool gives it.
+  [[nodiscard]] void* allocate_metadata(std::size_t bytes) noexcept REAM_EXCLUDES(lock_);
+  void free_metadata(void* block, std::size_t bytes) noexcept REAM_EXCLUDES(lock_);
 
   // Bytes that became resident as small spans were made, or ahead of them, since they were last
   // taken.
@@ -264,12 +274,18 @@ class PageHeap {
 
   [[nodiscard]] Span* new_span_metadata(std::size_t objects) noexcept REAM_REQUIRES(lock_);
   void free_span_metadata(Span& span, std::size_t objects) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] Span* new_small_span_locked(ClassIndex c, std::uint8_t shard,
+                                            SpanOwner* owner) noexcept REAM_REQUIRES(lock_);
   [[nodiscard]] Span* new_large_span_locked(Pages pages, const Where& where, Bytes requested,
-                                            DirtyRuns* dirty) noexcept REAM_REQUIRES(lock_);
+                                            DirtyRuns* dirty, SpanOwner* owner) noexcept
+      REAM_REQUIRES(lock_);
+  [[nodiscard]] Span* new_moved_span(Pages pages, Bytes moved, Bytes room, Bytes requested,
+                                     SpanOwner* owner) noexcept REAM_EXCLUDES(lock_);
   void keep_purged(const Span& span) noexcept REAM_REQUIRES(lock_);
   void free_span_locked(Span& span) noexcept REAM_REQUIRES(lock_);
   bool resize_locked(Span& span, Pages want) noexcept REAM_REQUIRES(lock_);
   void renew_if_moved(const Span& span, Addr base, Bytes bytes) const noexcept;
+  [[nodiscard]] Span*& large_list_of(const Span& span) noexcept REAM_REQUIRES(lock_);
   void link_large(Span& span) noexcept REAM_REQUIRES(lock_);
   void unlink_large(Span& span) noexcept REAM_REQUIRES(lock_);
 
@@ -290,8 +306,10 @@ class PageHeap {
   std::array<Grown, kWindows> grown_{};
   MetaPool span_pool_ REAM_GUARDED_BY(lock_);
   PurgePace pace_ REAM_GUARDED_BY(lock_);
-  Span* large_ REAM_GUARDED_BY(lock_) = nullptr;  // live large objects, newest first
-  Addr next_ REAM_GUARDED_BY(lock_);              // where the heap grows next
+  MetaPool sub_heap_pool_ REAM_GUARDED_BY(lock_);  // apart, so that a block of spans stays one
+  // Large objects that belong to no sub-heap, newest first.
+  Span* large_ REAM_GUARDED_BY(lock_) = nullptr;
+  Addr next_ REAM_GUARDED_BY(lock_);  // where the heap grows next
   WindowAlloc::PurgeRun purging_
       REAM_GUARDED_BY(lock_);  // out of the allocator while the OS takes it
   enum Due : std::uint8_t { kNotDue, kDue, kOverdue };

@@ -10,18 +10,26 @@
 
 namespace ream {
 
+Span*& PageHeap::large_list_of(const Span& span) noexcept {
+  SpanOwner* const owner = owner_of(span);
+  return owner != nullptr ? owner->large : large_;
+}
+
 void PageHeap::link_large(Span& span) noexcept {
+  Span*& first = large_list_of(span);
   span.prev = nullptr;
-  span.next = large_;
-  if (large_ != nullptr) large_->prev = &span;
-  large_ = &span;
+  span.next = first;
+  if (first != nullptr) first->prev = &span;
+  first = &span;
+  if (SpanOwner* owner = owner_of(span)) owner->large_bytes += Bytes(span.bytes());
   ++counts_.large_objects;
   counts_.large_live += Bytes(span.bytes());
 }
 
 void PageHeap::unlink_large(Span& span) noexcept {
-  (span.prev != nullptr ? span.prev->next : large_) = span.next;
+  (span.prev != nullptr ? span.prev->next : large_list_of(span)) = span.next;
   if (span.next != nullptr) span.next->prev = span.prev;
+  if (SpanOwner* owner = owner_of(span)) owner->large_bytes -= Bytes(span.bytes());
   --counts_.large_objects;
   counts_.large_live -= Bytes(span.bytes());
 }
@@ -37,7 +45,7 @@ void PageHeap::renew_if_moved(const Span& span, Addr base, Bytes bytes) const no
 }
 
 Span* PageHeap::new_large_span_locked(Pages pages, const Where& where, Bytes requested,
-                                      DirtyRuns* dirty) noexcept {
+                                      DirtyRuns* dirty, SpanOwner* owner) noexcept {
   Span* span = new_span_metadata(1);
   if (span == nullptr) return nullptr;
   const Run run = allocate_run(pages, where, dirty);
@@ -46,35 +54,64 @@ Span* PageHeap::new_large_span_locked(Pages pages, const Where& where, Bytes req
     return nullptr;
   }
   init_large_span(*span, run.base, pages, requested);
+  if (owner != nullptr) {
+    span->shard = kOwnedShards;
+    span->set_owner(owner);
+    store_state(span->states()[0], kLiveOwned);
+  }
   map_.enter(*span);
   link_large(*span);
   ++counts_.large_mallocs;
   return span;
 }
 
-Span* PageHeap::new_large_span(Bytes bytes, Bytes alignment, bool zeroed) noexcept {
+Span* PageHeap::new_large_span(Bytes bytes, Bytes alignment, bool zeroed,
+                               SpanOwner* owner) noexcept {
   if (bytes.n > kMaxObjectBytes || alignment.n > kMaxAlignment) return nullptr;
+  const Bytes charged = bytes_of(pages_for(bytes));
+  if (owner != nullptr && !owner->budget.charge(charged)) return nullptr;
   DirtyRuns dirty;
   Span* span = nullptr;
   {
     os::MutexLock hold(lock_);
     span = new_large_span_locked(pages_for(bytes), {.align = pages_for(alignment)}, bytes,
-                                 zeroed ? &dirty : nullptr);
+                                 zeroed ? &dirty : nullptr, owner);
   }
   if (span != nullptr) dirty.clear(!is_pooled(Addr(span->base), Bytes(span->bytes())));
+  if (span == nullptr && owner != nullptr) owner->budget.refund(charged);
   purge_if_due();
   return span;
 }
 
+void PageHeap::free_large_of(SpanOwner& owner) noexcept {
+  for (;;) {
+    Span* span = nullptr;
+    {
+      os::MutexLock hold(lock_);
+      span = owner.large;
+    }
+    if (span == nullptr) return;
+    free_span(*span);
+  }
+}
+
 bool PageHeap::resize_in_place(Span& span, Bytes bytes) noexcept {
   if (bytes.n > kMaxObjectBytes) return false;
+  const Pages want = pages_for(bytes);
+  const Pages have(span.pages);
+  SpanOwner* const owner = owner_of(span);
+  const Bytes added = bytes_of(want - std::min(want, have));
+  if (owner != nullptr && !owner->budget.charge(added)) return false;
+  bool resized = false;
   {
     os::MutexLock hold(lock_);
-    if (!resize_locked(span, pages_for(bytes))) return false;
-    span.requested_bytes = bytes.n;
+    resized = resize_locked(span, want);
+    if (resized) span.requested_bytes = bytes.n;
   }
+  const Bytes unused = resized ? bytes_of(have - std::min(want, have)) : added;
+  if (owner != nullptr) owner->budget.refund(unused);
   purge_if_due();
-  return true;
+  return resized;
 }
 
 bool PageHeap::resize_locked(Span& span, Pages want) noexcept {
@@ -91,6 +128,10 @@ bool PageHeap::resize_locked(Span& span, Pages want) noexcept {
     in_use_ -= have - want;
   } else {
     return true;
+  }
+  if (SpanOwner* owner = owner_of(span)) {
+    owner->large_bytes += bytes_of(want);
+    owner->large_bytes -= bytes_of(have);
   }
   counts_.large_live += bytes_of(want);
   counts_.large_live -= bytes_of(have);
@@ -119,26 +160,39 @@ bool move_or_copy(Addr from, Addr to, Bytes bytes) noexcept {
 
 }  // namespace
 
+Span* PageHeap::new_moved_span(Pages pages, Bytes moved, Bytes room, Bytes requested,
+                               SpanOwner* owner) noexcept {
+  const Pages align = pages_for(os::os_page_size());
+  os::MutexLock hold(lock_);
+  if (moved_spans_ >= kMaxMovedSpans) return nullptr;
+  Span* to =
+      new_large_span_locked(pages, {align, pages_for(room), moved}, requested, nullptr, owner);
+  if (to == nullptr)
+    to = new_large_span_locked(pages, {align, {}, moved}, requested, nullptr, owner);
+  if (to == nullptr) return nullptr;
+  if (is_pooled(Addr(to->base), Bytes(to->bytes()))) {
+    free_span_locked(*to);
+    return nullptr;
+  }
+  to->moved = true;
+  ++moved_spans_;
+  return to;
+}
+
 Span* PageHeap::move_pages(Span& span, Bytes bytes, Bytes room) noexcept {
   const Pages want = pages_for(bytes);
-  const Bytes moved(std::min<std::uint64_t>(want.n << kPageShift, span.bytes()));
-  const Bytes os_page = os::os_page_size();  // what moves is whole pages of the OS
-  if (!is_aligned(span.base | moved.n, os_page.n)) return nullptr;
-  if (is_pooled(Addr(span.base), Bytes(span.bytes()))) return nullptr;
-  const Pages align = pages_for(os_page);
-  Span* to = nullptr;
-  {
-    os::MutexLock hold(lock_);
-    if (moved_spans_ >= kMaxMovedSpans) return nullptr;
-    to = new_large_span_locked(want, {align, pages_for(room), moved}, bytes, nullptr);
-    if (to == nullptr) to = new_large_span_locked(want, {align, {}, moved}, bytes, nullptr);
-    if (to == nullptr) return nullptr;
-    if (is_pooled(Addr(to->base), Bytes(to->bytes()))) {
-      free_span_locked(*to);
-      return nullptr;
-    }
-    to->moved = true;
-    ++moved_spans_;
+  const Bytes have(span.bytes());
+  const Bytes moved = std::min(bytes_of(want), have);
+  // What moves is whole pages of the OS.
+  if (!is_aligned(span.base | moved.n, os::os_page_size().n)) return nullptr;
+  if (is_pooled(Addr(span.base), have)) return nullptr;
+  SpanOwner* const owner = owner_of(span);
+  const Bytes added = bytes_of(want) - moved;
+  if (owner != nullptr && !owner->budget.charge(added)) return nullptr;
+  Span* const to = new_moved_span(want, moved, room, bytes, owner);
+  if (to == nullptr) {
+    if (owner != nullptr) owner->budget.refund(added);
+    return nullptr;
   }
   const Addr from(span.base);
   const bool left_nothing = move_or_copy(from, Addr(to->base), moved);  // both are ours: no lock
@@ -147,6 +201,7 @@ Span* PageHeap::move_pages(Span& span, Bytes bytes, Bytes room) noexcept {
     free_span_locked(span);
     if (left_nothing && windows_[window_of(from)].mark_scavenged(from, pages_for(moved))) publish();
   }
+  if (owner != nullptr) owner->budget.refund(have - moved);
   purge_if_due();
   return to;
 }

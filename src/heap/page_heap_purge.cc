@@ -46,7 +46,7 @@ Bytes PageHeap::excess() const noexcept {
 
 void PageHeap::publish() noexcept {
   Bytes sum = bytes_of(in_use_ + unscavenged_free() + purging_.pages);
-  sum += span_pool_.mapped_bytes() + map_.metadata_bytes();
+  sum += span_pool_.mapped_bytes() + sub_heap_pool_.mapped_bytes() + map_.metadata_bytes();
   for (std::size_t i = 0; i < kWindows; ++i) {
     if (ready_[i]) sum += windows_[i].metadata().committed;
   }

@@ -3,8 +3,8 @@
 namespace ream {
 namespace {
 
-// The entry that this thread is in, as its index and one; 0 when it is in none.
-constinit thread_local std::uint32_t t_inside [[gnu::tls_model("initial-exec")]] = 0;
+// The entry that this thread is in, of any table; null when it is in none.
+constinit thread_local const void* t_inside [[gnu::tls_model("initial-exec")]] = nullptr;
 
 constexpr std::uint64_t kPauseNs = 100'000;  // between looks whether another thread is done
 
@@ -32,7 +32,7 @@ bool PressureCallbacks::remove(Callback::Function function, const void* arg) noe
     }
   }
   if (found == nullptr) return false;
-  for (bool gone = t_inside != 0; !gone;) {
+  for (bool gone = t_inside != nullptr; !gone;) {
     {
       os::MutexLock hold(lock_);
       gone = found->running == 0 || found->callback.function != nullptr;
@@ -43,7 +43,7 @@ bool PressureCallbacks::remove(Callback::Function function, const void* arg) noe
 }
 
 bool PressureCallbacks::call(PressureLevel level, Bytes wanted) noexcept {
-  if (t_inside != 0) return false;
+  if (t_inside != nullptr) return false;
   bool called = false;
   for (std::uint32_t i = 0; i < kMost; ++i) {
     Callback callback;
@@ -52,10 +52,10 @@ bool PressureCallbacks::call(PressureLevel level, Bytes wanted) noexcept {
       callback = entries_[i].callback;
       if (callback.function == nullptr) continue;
       ++entries_[i].running;
+      t_inside = &entries_[i];
     }
-    t_inside = i + 1;
     callback.invoke(callback.function, level, wanted, callback.arg);
-    t_inside = 0;
+    t_inside = nullptr;
     called = true;
     os::MutexLock hold(lock_);
     --entries_[i].running;
@@ -66,7 +66,7 @@ bool PressureCallbacks::call(PressureLevel level, Bytes wanted) noexcept {
 // The other threads that were in an entry do not exist here.
 void PressureCallbacks::after_fork_in_child() noexcept {
   os::MutexLock hold(lock_);
-  for (std::uint32_t i = 0; i < kMost; ++i) entries_[i].running = t_inside == i + 1 ? 1 : 0;
+  for (Entry& entry : entries_) entry.running = t_inside == &entry ? 1 : 0;
 }
 
 }  // namespace ream

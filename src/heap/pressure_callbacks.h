@@ -1,8 +1,9 @@
-// What the program asked to be called for when memory gets scarce: a fixed table.
+// What the program asked to be called for when memory gets scarce: a fixed table. The heap has one,
+// and so has each sub-heap that was asked for it.
 //
 // Thread safety: all. No lock is held while a function of the program runs, so it may allocate,
 // free, and change this table. Several threads may be in one function at once. A thread that is in
-// one is not called again from within it. Fork: the child has the parent's table.
+// one is not called again from within it, by no table. Fork: the child has the parent's table.
 // Lifetime: constant-initialised, never destroyed.
 #pragma once
 

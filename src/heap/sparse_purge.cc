@@ -24,7 +24,7 @@ bool any_wants_sweep(Heap& heap) noexcept {
   for (std::uint32_t number = 0; number < list_count(heap); ++number) {
     if (list_of(heap, number).wants_sweep()) return true;
   }
-  return false;
+  return heap.sub_heaps().wants_sweep();
 }
 
 }  // namespace
@@ -62,6 +62,7 @@ bool SparsePurge::sweep(Heap& heap, const WorkBudget& budget) noexcept {
     if (now_ns - sweep_begin_ns_ < between_ns) return !again_ && !any_wants_sweep(heap);
     sweep_begin_ns_ = now_ns;
     again_ = false;
+    heap.sub_heaps().begin_sweep();
   }
   Bytes given{};
   Bytes taken{};
@@ -80,8 +81,14 @@ bool SparsePurge::sweep(Heap& heap, const WorkBudget& budget) noexcept {
     }
     if (list.wants_sweep()) again_ = true;
   }
-  purged_.fetch_add(given.n, std::memory_order_relaxed);
-  heap.page_heap().count_inside(given, taken);
+  SubHeaps::Swept swept{.given = given, .taken = taken, .again = again_};
+  while (!spent &&
+         heap.sub_heaps().sweep_step(heap.page_heap(), CentralList::Sweep::kUntouched, swept)) {
+    spent = budget.is_spent();
+  }
+  again_ = swept.again;
+  purged_.fetch_add(swept.given.n, std::memory_order_relaxed);
+  heap.page_heap().count_inside(swept.given, swept.taken);
   if (spent) return false;
   swept_list_ = 0;
   return !again_;
@@ -97,6 +104,11 @@ Bytes SparsePurge::all(Heap& heap) noexcept {
     }
   }
   in_list_ = false;
+  SubHeaps::Swept swept;
+  heap.sub_heaps().begin_sweep();
+  while (heap.sub_heaps().sweep_step(heap.page_heap(), CentralList::Sweep::kAll, swept)) {
+  }
+  purged += swept.given;
   purged_.fetch_add(purged.n, std::memory_order_relaxed);
   doublings_.store(0, std::memory_order_relaxed);  // looks made in vain before do not count
   return purged;

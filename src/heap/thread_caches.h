@@ -61,9 +61,9 @@ class ThreadCaches {
   [[nodiscard]] Bytes metadata_bytes() noexcept REAM_EXCLUDES(lock_);
   [[nodiscard]] Bytes touched_bytes() noexcept REAM_EXCLUDES(lock_);
 
-  // Counts a free that found no cache.
-  void count_free(ClassIndex c) noexcept {
-    __atomic_fetch_add(&ended_frees_[c], 1, __ATOMIC_RELAXED);
+  // Counts frees that found no cache.
+  void count_free(ClassIndex c, std::uint64_t count = 1) noexcept {
+    __atomic_fetch_add(&ended_frees_[c], count, __ATOMIC_RELAXED);
   }
 
   // The calling thread exits: its cache goes back and may not come again.

@@ -47,8 +47,10 @@ OpenResult Reader::open(const MemorySource& source, std::uint64_t root_address) 
   if (std::memcmp(root_.magic, RootV1::kMagic, sizeof(root_.magic)) != 0)
     return OpenResult::kNoRoot;
   if (root_.version != RootV1::kVersion) return OpenResult::kOtherVersion;
-  if (root_.bytes < sizeof(RootV1)) return OpenResult::kBadRoot;
-  if (!source_.read(root_address, &root_, sizeof(root_))) return OpenResult::kUnreadable;
+  if (root_.bytes < RootV1::kFirstBytes) return OpenResult::kBadRoot;
+  const std::size_t bytes = std::min<std::size_t>(root_.bytes, sizeof(RootV1));
+  root_ = RootV1{};  // what an older root does not have is 0
+  if (!source_.read(root_address, &root_, bytes)) return OpenResult::kUnreadable;
   root_.library_version[sizeof(root_.library_version) - 1] = '\0';
   if (!root_makes_sense()) return OpenResult::kBadRoot;
   return read_classes() ? OpenResult::kOk : OpenResult::kUnreadable;
@@ -245,9 +247,10 @@ bool Reader::read_span(std::uint64_t address, std::uint64_t base, SpanView& span
 bool Reader::count_states(std::uint64_t address, SpanView& span) noexcept {
   span.live = 0;
   span.cached = 0;
-  const auto count = [this, &span](const unsigned char* states, std::size_t n) noexcept {
+  const std::uint32_t owned = root_.state_live_owned;
+  const auto count = [this, &span, owned](const unsigned char* states, std::size_t n) noexcept {
     for (std::size_t i = 0; i < n; ++i) {
-      if (states[i] == root_.state_live)
+      if (states[i] == root_.state_live || (owned != 0 && states[i] == owned))
         ++span.live;
       else if ((states[i] & root_.state_taken_bit) != 0)
         ++span.cached;
@@ -287,6 +290,7 @@ bool Reader::read_counters(CounterView& counters) noexcept {
   counters.metadata_bytes = at(root_.heap_span_pool) + at(root_.heap_cache_pool) +
                             at(root_.heap_leaf_count) * root_.leaf_bytes;
   if (root_.heap_transfer_pool != 0) counters.metadata_bytes += at(root_.heap_transfer_pool);
+  if (root_.heap_sub_heap_pool != 0) counters.metadata_bytes += at(root_.heap_sub_heap_pool);
   for (std::uint32_t w = 0; w < root_.window_count; ++w) {
     if (read_or_zero<std::uint8_t>(heap_at(root_.heap_ready) + w) != 1) continue;
     const std::uint64_t window =

@@ -126,6 +126,9 @@ struct RootAccess {
     r.large_cache_hits = narrow(offsetof(LargeCache::Shard, hits));
     r.heap_transfer_pool = narrow(offsetof(Heap, transfers_) + offsetof(TransferCaches, room_) +
                                   offsetof(TransferRoom, mapped_));
+    r.state_live_owned = kLiveOwned;
+    r.heap_sub_heap_pool =
+        narrow(kPageHeap + offsetof(PageHeap, sub_heap_pool_) + offsetof(MetaPool, mapped_));
     return r;
   }
 };

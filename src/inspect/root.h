@@ -23,6 +23,7 @@ namespace ream::inspect {
 struct RootV1 {
   static constexpr char kMagic[8] = {'R', 'E', 'A', 'M', 'R', 'O', 'O', 'T'};
   static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kFirstBytes = 352;  // of the first root of this version
 
   char magic[8];
   std::uint32_t version;
@@ -72,8 +73,9 @@ struct RootV1 {
   std::uint32_t map_leaf_log_bytes;
   std::uint32_t leaf_pages;
 
-  // Spans. An object's state has state_taken_bit when it is not free, and is state_live when the
-  // program has it; between the two it is in a thread cache.
+  // Spans. An object's state has state_taken_bit when it is not free, and is state_live or (at the
+  // end of this struct) state_live_owned when the program has it; between the two it is in a thread
+  // cache.
   std::uint32_t span_base;          // u64
   std::uint32_t span_pages;         // u32
   std::uint32_t span_object_bytes;  // u32
@@ -117,7 +119,7 @@ struct RootV1 {
   std::uint32_t bin_base;   // pointer
   std::uint32_t bin_frees;  // u64
 
-  // Large objects: a list of spans. Counters, all u64.
+  // Large objects, but those of sub-heaps: a list of spans. Counters, all u64.
   std::uint32_t heap_first_large;  // pointer
   std::uint32_t heap_in_use_pages;
   std::uint32_t heap_peak_in_use;  // bytes
@@ -135,6 +137,8 @@ struct RootV1 {
   std::uint32_t large_cache_shards;
   std::uint32_t large_cache_hits;    // u64, requests served from it, over time
   std::uint32_t heap_transfer_pool;  // u64, bytes of metadata; 0: that library has none
+  std::uint32_t state_live_owned;    // live, in a sub-heap; 0 where there are none
+  std::uint32_t heap_sub_heap_pool;  // bytes of metadata
 };
 
 // The format cannot drift by itself: these are what a reader of version 1 knows.
@@ -153,7 +157,10 @@ static_assert(offsetof(RootV1, heap_central) == 208);
 static_assert(offsetof(RootV1, heap_first_cache) == 244);
 static_assert(offsetof(RootV1, heap_first_large) == 284);
 static_assert(offsetof(RootV1, window_range_capacity) == 324);
-static_assert(offsetof(RootV1, heap_transfer_pool) == 348 && sizeof(RootV1) == 352);
+static_assert(offsetof(RootV1, large_cache_hits) == 344 &&
+              offsetof(RootV1, heap_transfer_pool) == 348 &&
+              offsetof(RootV1, state_live_owned) == 352);
+static_assert(offsetof(RootV1, heap_sub_heap_pool) == 356 && sizeof(RootV1) == 360);
 
 }  // namespace ream::inspect
 

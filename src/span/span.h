@@ -11,7 +11,9 @@
 //
 // States:    free ---refill---> cached ---malloc---> live
 //              ^------flush------'  ^-----free--------'
-// A free or cached object may be known to read as zero; a live one never is.
+// A free or cached object may be known to read as zero; a live one never is. An object of a
+// sub-heap (heap/sub_heap.h) goes from cached to live and back under another value of live, so that
+// what only looks for kLive leaves it alone.
 //
 // Thread safety: an object's state belongs to the list that has it: free -> the central list's
 // lock, cached -> the owner of the thread cache, live -> whoever calls free. What free reads is
@@ -40,16 +42,26 @@
 namespace ream {
 
 // Values of a state byte. Bit 0: taken (cached or live). Bit 1: live. Bit 2: known to read as zero.
+// Bit 3: live, and of a sub-heap.
 enum ObjectState : std::uint8_t {
   kFree = 0,
   kCached = 1,
   kLive = 3,
   kFreeZero = 4,
   kCachedZero = 5,
+  kLiveOwned = 11,
 };
 
 inline constexpr std::uint8_t kTakenBit = 1;
 inline constexpr std::uint8_t kZeroBit = 4;
+inline constexpr std::uint8_t kOwnedBit = 8;
+
+[[nodiscard]] constexpr bool is_live(std::uint8_t state) noexcept {
+  return (state & ~kOwnedBit) == kLive;
+}
+
+// In Span::shard: the span belongs to a sub-heap; the other bits are a shard of that.
+inline constexpr std::uint8_t kOwnedShards = 0x80;
 
 struct Span {
   std::uint16_t used;   // objects not free (invariant 2)
@@ -60,8 +72,8 @@ struct Span {
   bool was_purged;      // small: it has had purged units that were not new
   Span* next;           // list links, null at the ends
   Span* prev;
-  std::uint64_t requested_bytes;  // large: what the program asked for; small: 0
-  std::uint64_t purged;           // small: bit i = unit i holds no data (invariant 4)
+  std::uint64_t requested_bytes;  // large: what the program asked for; small: owner(), constant
+  std::uint64_t purged;  // small: bit i = unit i holds no data (invariant 4); large: owner()
 
   // What free reads, in one cache line with the first states.
   std::uint64_t base;          // address of the first page
@@ -83,6 +95,16 @@ struct Span {
   [[nodiscard]] bool is_large() const noexcept { return size_class == kLargeClass; }
   [[nodiscard]] bool contains(std::uint64_t address) const noexcept {
     return address - base < bytes();
+  }
+
+  // The sub-heap that it belongs to, or null; constant. In the word that spans of its kind do not
+  // use for anything else.
+  [[nodiscard]] bool is_owned() const noexcept { return (shard & kOwnedShards) != 0; }
+  [[nodiscard]] void* owner() const noexcept {
+    return Addr(is_large() ? purged : requested_bytes).ptr();
+  }
+  void set_owner(const void* owner) noexcept {
+    (is_large() ? purged : requested_bytes) = Addr(owner).n;
   }
 
   // The usable size of each of its objects.

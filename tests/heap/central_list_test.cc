@@ -260,6 +260,51 @@ TEST_P(CentralListTest, ARefusedPurgeInsideASpanIsNotTakenForZero) {
   EXPECT_TRUE((*lists)[0].is_valid());
 }
 
+// A sub-heap's list pays for its spans, and knows those without a free object too.
+TEST_P(CentralListTest, AnOwnedListFreesAllItsSpansAtOnce) {
+  const ClassIndex c = class_of(1000);
+  const std::uint32_t n = kSizeClasses[c].objects;
+  const Bytes span(std::uint64_t{kSizeClasses[c].span_pages} * kPageBytes);
+  SpanOwner owner;
+  CentralList list(owner);
+  const Bytes before = heap->stats().in_use;
+  std::vector<Taken> taken(4 * n);
+  ASSERT_EQ(list.fetch(*heap, c, kOwnedShards | 1, taken.data(), 4 * n), 4 * n);  // all full
+  EXPECT_EQ(owner.budget.used(), span * 4);
+  EXPECT_TRUE(list.is_valid());
+  const Span* first = heap->map().span_of(Addr(taken[0].object));
+  EXPECT_EQ(owner_of(*first), &owner);
+  EXPECT_EQ(first->shard, kOwnedShards | 1);
+  ASSERT_EQ(list.give(*heap, &taken[0], 1), 1u);  // one is not full any more
+  EXPECT_TRUE(list.is_valid());
+  ASSERT_EQ(list.fetch(*heap, c, kOwnedShards | 1, &taken[0], 1), 1u);
+  ASSERT_EQ(list.give(*heap, &taken[n], n), n);  // one is empty, and kept
+  EXPECT_TRUE(list.is_valid());
+  EXPECT_EQ(list.release_all(*heap), 3 * n);
+  EXPECT_EQ(owner.budget.used(), 0_B);
+  EXPECT_EQ(heap->stats().in_use, before);
+  EXPECT_EQ(heap->map().span_of(Addr(taken[0].object)), nullptr);
+  EXPECT_EQ(list.stats().taken, 0u);
+  EXPECT_EQ(list.stats().objects, 0u);
+  EXPECT_TRUE(list.is_valid());
+  EXPECT_TRUE(heap->is_valid());
+  ASSERT_EQ(list.fetch(*heap, c, kOwnedShards, taken.data(), 1), 1u);
+  EXPECT_EQ(list.release_all(*heap), 1u);
+}
+
+TEST_P(CentralListTest, AnOwnedListEndsAtItsBudget) {
+  const ClassIndex c = class_of(1000);
+  const std::uint32_t n = kSizeClasses[c].objects;
+  SpanOwner owner;
+  owner.budget.set(Bytes(std::uint64_t{kSizeClasses[c].span_pages} * kPageBytes * 2 + 1));
+  CentralList list(owner);
+  std::vector<Taken> taken(3 * n);
+  EXPECT_EQ(list.fetch(*heap, c, kOwnedShards, taken.data(), 3 * n), 2 * n);
+  EXPECT_EQ(list.fetch(*heap, c, kOwnedShards, taken.data(), 1), 0u);
+  EXPECT_TRUE(list.is_valid());
+  list.release_all(*heap);
+}
+
 TEST_P(CentralListTest, RandomFetchesAndGivesEqualTheModel) {
   for (const std::size_t bytes : {16u, 80u, 1000u, 7000u, 100000u}) {
     const std::uint64_t seed = bytes;

@@ -139,6 +139,65 @@ TEST_P(PageHeapLargeTest, ObjectsOfAnyLengthMoveOrSayNo) {
   EXPECT_TRUE(heap->is_valid());
 }
 
+// The owner's budget is charged with what its large spans have, however they change.
+TEST_P(PageHeapLargeTest, AnOwnersBudgetIsWhatItsSpansHave) {
+  SpanOwner owner;
+  owner.budget.set(8_MiB);
+  Span* a = heap->new_large_span(1_MiB, 16_B, false, &owner);
+  ASSERT_NE(a, nullptr);
+  EXPECT_EQ(owner_of(*a), &owner);
+  EXPECT_EQ(load_state(a->states()[0]), kLiveOwned);
+  EXPECT_EQ(owner.large, a);
+  EXPECT_EQ(owner.budget.used(), 1_MiB);
+  EXPECT_EQ(heap->new_large_span(7_MiB + 1_B, 16_B, false, &owner), nullptr);
+  EXPECT_TRUE(heap->resize_in_place(*a, 3_MiB));
+  EXPECT_EQ(owner.budget.used(), 3_MiB);
+  EXPECT_FALSE(heap->resize_in_place(*a, 8_MiB + 1_B));
+  EXPECT_TRUE(heap->resize_in_place(*a, 2_MiB));
+  EXPECT_EQ(owner.budget.used(), 2_MiB);
+  Span& wall = large(8_KiB);
+  EXPECT_FALSE(heap->resize_in_place(*a, 6_MiB));
+  EXPECT_EQ(owner.budget.used(), 2_MiB);
+  EXPECT_EQ(heap->move_pages(*a, 8_MiB + 1_B, 0_B), nullptr);
+  EXPECT_EQ(owner.budget.used(), 2_MiB);
+  // Both at once would not fit.
+  a = heap->move_pages(*a, 7_MiB, 0_B);
+  ASSERT_NE(a, nullptr);
+  EXPECT_EQ(owner_of(*a), &owner);
+  EXPECT_EQ(load_state(a->states()[0]), kLiveOwned);
+  EXPECT_EQ(owner.budget.used(), 7_MiB);
+  EXPECT_EQ(owner.budget.peak(), 7_MiB);
+  EXPECT_EQ(owner.large_bytes, 7_MiB);
+  a = heap->move_pages(*a, 1_MiB, 0_B);
+  ASSERT_NE(a, nullptr);
+  EXPECT_EQ(owner.budget.used(), 1_MiB);
+  Span* b = heap->new_large_span(2_MiB, 16_B, true, &owner);
+  ASSERT_NE(b, nullptr);
+  heap->free_span(*a);
+  EXPECT_EQ(owner.budget.used(), 2_MiB);
+  EXPECT_EQ(owner.large_bytes, 2_MiB);
+  static_cast<void>(heap->new_large_span(1_MiB, 16_B, false, &owner));
+  unsigned seen = 0;
+  heap->for_each_large([&](const Span& span) { seen += &span == &wall ? 1 : 100; });
+  EXPECT_EQ(seen, 1u);
+  heap->free_large_of(owner);
+  EXPECT_EQ(owner.large, nullptr);
+  EXPECT_EQ(owner.budget.used(), 0_B);
+  EXPECT_EQ(owner.large_bytes, 0_B);
+  EXPECT_TRUE(heap->is_valid());
+}
+
+TEST_P(PageHeapLargeTest, AnOwnerPaysNothingForWhatTheSystemRefuses) {
+  start_again({.commit_limit = 64_MiB});
+  SpanOwner owner;
+  Span* a = heap->new_large_span(2_MiB, 16_B, false, &owner);
+  ASSERT_NE(a, nullptr);
+  EXPECT_EQ(heap->new_large_span(100_MiB, 16_B, false, &owner), nullptr);
+  EXPECT_EQ(heap->move_pages(*a, 100_MiB, 0_B), nullptr);
+  EXPECT_EQ(owner.budget.used(), 2_MiB);
+  heap->free_large_of(owner);
+}
+
 TEST_P(PageHeapLargeTest, LiveObjectsAreEnumerated) {
   std::vector<Span*> live;
   for (unsigned i = 0; i < 10; ++i) live.push_back(&large(Bytes((i + 1) * 300'000)));

@@ -121,6 +121,25 @@ TEST(WorkerTest, WhatLiesUnusedInsideSpansGoesBack) {
   free_all(objects);
 }
 
+TEST(WorkerTest, WhatLiesUnusedInsideSubHeapsGoesBack) {
+  constexpr std::size_t kBytes = 1000;
+  SubHeap* const sub = g_heap.create_sub_heap("sparse", 0_B);
+  std::vector<void*> objects;
+  while (sub->budget.used() < 64_MiB) {
+    objects.push_back(g_heap.allocate_in(*sub, kBytes));
+    std::memset(objects.back(), 0x3c, kBytes);
+  }
+  EXPECT_TRUE(g_heap.worker().is_running());
+  thin_out(objects, 20);
+  const Bytes before = Bytes(g_heap.stats().purged_bytes);
+  ASSERT_TRUE(falls_asleep());
+  EXPECT_GE(Bytes(g_heap.stats().purged_bytes) - before, 40_MiB);
+  expect_intact(objects, kBytes);
+  g_heap.destroy_sub_heap(*sub);
+  ASSERT_TRUE(falls_asleep());
+  EXPECT_TRUE(g_heap.is_valid());
+}
+
 TEST(WorkerTest, WhatIsFreeGoesBack) {
   auto objects = filled(300'000, 64_MiB);
   free_all(objects);

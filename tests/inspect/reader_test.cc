@@ -143,7 +143,7 @@ TEST(Reader, RefusesWhatIsNoRoot) {
   root.version = 2;
   EXPECT_EQ(open(root), OpenResult::kOtherVersion);
   root = ream_root;
-  root.bytes -= 4;
+  root.bytes = RootV1::kFirstBytes - 4;
   EXPECT_EQ(open(root), OpenResult::kBadRoot);
   root = ream_root;
   root.page_shift = 70;
@@ -157,6 +157,20 @@ TEST(Reader, RefusesWhatIsNoRoot) {
   const MemorySource nothing{
       [](void*, std::uint64_t, void*, std::size_t) noexcept { return false; }, nullptr};
   EXPECT_EQ(reader.open(nothing, root_address()), OpenResult::kUnreadable);
+}
+
+// What was added to the root later is not believed of a process that does not have it.
+TEST(Reader, OpensTheFirstRootOfItsVersion) {
+  RootV1 root = ream_root;
+  root.bytes = RootV1::kFirstBytes;
+  root.state_live_owned = 0;
+  root.heap_sub_heap_pool = 0xffff'ffff;
+  Reader reader;
+  ASSERT_EQ(reader.open(own_memory(), Addr(&root).n), OpenResult::kOk);
+  EXPECT_EQ(reader.root().heap_sub_heap_pool, 0u);
+  CounterView counters;
+  EXPECT_TRUE(reader.read_counters(counters));
+  EXPECT_EQ(reader.torn(), 0u);
 }
 
 // ---- a source that lies, as the memory of a running process may seem to

@@ -27,7 +27,7 @@ TEST(Root, Geometry) {
 
 // Every field lies where version 1 has it: one number off and old readers read nonsense.
 TEST(Root, FieldsAreContiguous) {
-  static_assert(sizeof(RootV1) == 352);
+  static_assert(sizeof(RootV1) == 360 && RootV1::kFirstBytes == 352);
   EXPECT_EQ(offsetof(RootV1, heap_windows), 64u);
   EXPECT_EQ(offsetof(RootV1, window_committed), 108u);
   EXPECT_EQ(offsetof(RootV1, chunk_leased), 124u);
@@ -36,6 +36,8 @@ TEST(Root, FieldsAreContiguous) {
   EXPECT_EQ(offsetof(RootV1, heap_shards), 240u);
   EXPECT_EQ(offsetof(RootV1, bin_frees), 280u);
   EXPECT_EQ(offsetof(RootV1, heap_leaf_count), 316u);
+  EXPECT_EQ(offsetof(RootV1, state_live_owned), 352u);
+  EXPECT_EQ(offsetof(RootV1, heap_sub_heap_pool), 356u);
 }
 
 // Offsets lead where the heap's own functions say.

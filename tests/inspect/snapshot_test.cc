@@ -33,6 +33,12 @@ TEST(Snapshot, AgreesWithTheHeapsOwnStatistics) {
     }
   }
   for (int i = 0; i < 40; ++i) objects.push_back(g_heap.allocate(262145u + i * 9000u));
+  SubHeap* const sub = g_heap.create_sub_heap("seen too", 0_B);
+  for (unsigned i = 0; i < 2000; ++i) objects.push_back(g_heap.allocate_in(*sub, 1 + i * 225));
+  for (unsigned i = 0; i < 500; ++i) {
+    g_heap.free(objects.back());
+    objects.pop_back();
+  }
   const auto snapshot = collect_own();
   const Counters& c = snapshot->counters;
   const HeapStats s = g_heap.stats();
@@ -79,6 +85,7 @@ TEST(Snapshot, AgreesWithTheHeapsOwnStatistics) {
       std::is_sorted(snapshot->large.begin(), snapshot->large.end(),
                      [](const LargeRow& a, const LargeRow& b) { return a.bytes > b.bytes; }));
   for (void* p : objects) g_heap.free(p);
+  g_heap.destroy_sub_heap(*sub);
 }
 
 // A large object over several chunks: every one of its pages is marked as large in the map.
