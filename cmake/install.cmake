@@ -33,10 +33,13 @@ install(FILES docs/page-library.md DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONE
 if(TARGET ream_shared)
   install(TARGETS ream_shared ream_static EXPORT ream_malloc_export
     ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT malloc
-    LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT malloc)
+    LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT malloc
+    INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
   install(EXPORT ream_malloc_export NAMESPACE ream:: FILE ream-malloc.cmake DESTINATION "${package_dir}"
     COMPONENT malloc)
-  install(FILES include/ream/ream.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/ream" COMPONENT malloc)
+  install(FILES include/ream/heap.h include/ream/ream.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/ream"
+    COMPONENT malloc)
+  install(FILES docs/heaps.md DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONENT malloc)
   if(TARGET ream)
     install(TARGETS ream RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT malloc)
   endif()

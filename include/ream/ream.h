@@ -1,5 +1,6 @@
 /* ream's own functions, for programs in C and C++ that run on it (libream.so preloaded or linked,
-   or libream.a). Where ream may be absent, declare what you use weak, and look before you call.
+   or libream.a): memory limits, huge pages, and heaps with budgets. Where ream may be absent, declare what you
+   use weak, and look before you call.
 
    Memory limits
    -------------
@@ -32,8 +33,29 @@
    runs; see docs/huge-pages.md. REAM_HUGE_PAGES in the environment sets the mode before the first
    allocation.
 
-   Thread safety: all functions, from any thread. None sets errno. The child of a fork inherits
-   limits, callbacks and the huge page mode. */
+   Heaps with budgets
+   ------------------
+   A ream_heap is a part of ream's heap with a name, a budget and memory of its own: one a query, a
+   request, a tenant. Objects of any size come from it until its budget is reached, and all that it
+   still holds goes when it is destroyed. docs/heaps.md says more; <ream/heap.h> has it for C++.
+
+   What counts against the budget is whole pages, as ream_heap_memory_in_use() gives them: runs of
+   8 KiB to 256 KiB that hold the objects of one size class, with what is free between them and lost
+   at their ends, and each object above 256 KiB rounded up to 8 KiB. So a heap that has one object
+   of each of ten sizes uses ten runs. What describes the heap does not count: about 3 KiB, 256
+   bytes a size class in use, 64 bytes a run and a byte an object.
+
+   The bound: what is in use never exceeds the budget, not even for a moment and with any number of
+   threads, unless ream_heap_set_budget() lowers it below what is in use. A request that would
+   exceed it first has runs without objects given up, then the heap's callbacks called; if it would
+   still, it is refused: null with errno ENOMEM. The process's memory limits hold for it too.
+
+   free, realloc, malloc_usable_size and operator delete work on objects of any heap, in any thread;
+   a resized object stays in its heap.
+
+   Thread safety: all functions, from any thread, but ream_heap_destroy (see there). Functions that
+   allocate set errno; the others do not, and where they return an int it is an error number. The
+   child of a fork inherits limits, callbacks, the huge page mode, heaps and their objects. */
 #ifndef REAM_REAM_H
 #define REAM_REAM_H
 
@@ -102,6 +124,64 @@ int ream_set_huge_pages(ream_huge_pages mode);
 
 /* The mode in force. */
 ream_huge_pages ream_get_huge_pages(void);
+
+typedef struct ream_heap ream_heap;
+
+/* A new heap without objects. `name` (may be null) is copied, up to 31 bytes. `budget_bytes`: see
+   above; 0 is none. It takes about a microsecond and 3 KiB. Null with errno ENOMEM when there is no
+   memory. */
+ream_heap* ream_heap_create(const char* name, size_t budget_bytes);
+
+/* Frees everything that the heap still holds, and ends it. Its objects are not live any more: who
+   frees one is told so as for any object freed twice. Takes time in proportion to the runs of pages
+   that it has, not to the objects. Null is nothing. No other thread may be in a function with the
+   heap or with one of its objects, nor may this be called from its callback. A function called with
+   a heap that was destroyed ends the program (`ream: use of a destroyed heap`), unless another heap
+   has taken its place. */
+void ream_heap_destroy(ream_heap* heap);
+
+/* As malloc, calloc, aligned_alloc (any power of two as alignment, any size; EINVAL else) and
+   realloc do, in this heap. Null with errno ENOMEM at the budget or when there is no memory. A
+   request of 0 bytes gets an object. ream_heap_realloc of null allocates; to 0 bytes it frees and
+   returns null; when it fails the object is as it was. An object of another heap, or of none, ends
+   the program (`ream: realloc of an object of another heap`). */
+void* ream_heap_malloc(ream_heap* heap, size_t bytes);
+void* ream_heap_calloc(ream_heap* heap, size_t count, size_t each);
+void* ream_heap_aligned_alloc(ream_heap* heap, size_t alignment, size_t bytes);
+void* ream_heap_realloc(ream_heap* heap, void* object, size_t bytes);
+
+/* As free does, and checks that the object is this heap's: else it ends the program (`ream: free of
+   an object of another heap`). Null is nothing. */
+void ream_heap_free(ream_heap* heap, void* object);
+
+/* The heap that has the memory at this address, of an object or between objects; null where none
+   has: an object of malloc, foreign memory. Never faults. A lookup, no lock. */
+ream_heap* ream_heap_of(void* address);
+
+/* The name; valid while the heap exists. */
+const char* ream_heap_name(const ream_heap* heap);
+
+/* The budget in bytes; 0 is none. A budget below what is in use takes nothing away: requests that
+   need another run of pages are refused until enough is freed. */
+void ream_heap_set_budget(ream_heap* heap, size_t budget_bytes);
+size_t ream_heap_get_budget(const ream_heap* heap);
+
+/* The bytes that the budget is compared with, and the most that they have been. A load. */
+size_t ream_heap_memory_in_use(const ream_heap* heap);
+size_t ream_heap_peak_memory(const ream_heap* heap);
+
+/* Has callback(REAM_PRESSURE_HARD, wanted_bytes, arg) called when a request would exceed the
+   budget, on the thread whose request waits; up to 64 pairs a heap. `wanted_bytes` is what is
+   missing. All that ream_on_pressure says of HARD holds. The callback may free objects of this heap
+   or any other, and may raise the budget; the request is then tried again. While a thread is in a
+   callback of any heap, or of the process, none is called on it.
+
+   Returns 0, EINVAL when callback is null, ENOMEM when the table is full or there is no memory. */
+int ream_heap_on_pressure(ream_heap* heap, ream_pressure_callback callback, void* arg);
+
+/* Takes one entry of this pair out, as ream_off_pressure does. Returns 0, or EINVAL when there is
+   no such entry. */
+int ream_heap_off_pressure(ream_heap* heap, ream_pressure_callback callback, void* arg);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "abi/export.h"
+#include "abi/pressure.h"
 #include "heap/heap.h"
 #include "heap/heap_start.h"
 
@@ -14,20 +15,6 @@ namespace {
 
 using ream::Bytes;
 using ream::g_heap;
-using ream::PressureCallbacks;
-
-static_assert(static_cast<int>(ream::PressureLevel::kSoft) == REAM_PRESSURE_SOFT);
-static_assert(static_cast<int>(ream::PressureLevel::kHard) == REAM_PRESSURE_HARD);
-
-void invoke(PressureCallbacks::Callback::Function function, ream::PressureLevel level, Bytes wanted,
-            void* arg) {
-  reinterpret_cast<ream_pressure_callback>(function)(static_cast<ream_pressure>(level), wanted.n,
-                                                     arg);
-}
-
-PressureCallbacks::Callback::Function untyped(ream_pressure_callback callback) noexcept {
-  return reinterpret_cast<PressureCallbacks::Callback::Function>(callback);
-}
 
 }  // namespace
 
@@ -49,10 +36,10 @@ REAM_EXPORT std::size_t ream_memory_in_use() { return g_heap.page_heap().limit()
 
 REAM_EXPORT int ream_on_pressure(ream_pressure_callback callback, void* arg) {
   if (callback == nullptr) return EINVAL;
-  return g_heap.callbacks().add({invoke, untyped(callback), arg}) ? 0 : ENOMEM;
+  return g_heap.callbacks().add(ream::to_callback(callback, arg)) ? 0 : ENOMEM;
 }
 
 REAM_EXPORT int ream_off_pressure(ream_pressure_callback callback, void* arg) {
   if (callback == nullptr) return EINVAL;
-  return g_heap.callbacks().remove(untyped(callback), arg) ? 0 : EINVAL;
+  return g_heap.callbacks().remove(ream::untyped(callback), arg) ? 0 : EINVAL;
 }

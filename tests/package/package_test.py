@@ -43,7 +43,7 @@ def undefined_symbols(nm_output):
 
 
 def example_of(header):
-    """The program in the comment of page.h: from its first #include to the end of main."""
+    """The program in the comment of a header: from its first #include to the end of main."""
     lines = [line[2:].removeprefix("   ") for line in header.splitlines() if line.startswith("//")]
     first = next(i for i, line in enumerate(lines) if line.startswith("#include"))
     last = next(i for i in range(first, len(lines)) if lines[i] == "}")
@@ -63,8 +63,9 @@ class Package(unittest.TestCase):
                   prefix=None, status=0):
         build = self.scratch / name
         build.mkdir()
-        example = example_of((ROOT / "include/ream/page.h").read_text())
-        (build / "header_example.cc").write_text(example)
+        for header, program in (("page.h", "header_example.cc"), ("heap.h", "heap_example.cc")):
+            example = example_of((ROOT / "include/ream" / header).read_text())
+            (build / program).write_text(example)
         done = run("cmake", "-G", "Ninja", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix or self.prefix}",
                    f"-DCMAKE_CXX_COMPILER={compiler}", *options, status=status)
         return build, done
@@ -134,8 +135,9 @@ class Package(unittest.TestCase):
             done = run(build / name, status=-6)
             self.assertEqual(done.stdout, "still here\n")
             self.assertRegex(done.stderr, r"ream: double free: 0x")
-        for name in ("both", "both_static"):
+        for name in ("both", "both_static", "heaps_c", "heaps_c_static", "heaps_cc", "heaps_cc_static"):
             self.assertEqual(run(build / name).stdout, "all is well\n")
+        self.assertEqual(run(build / "heap_example").stdout, "1000 numbers, in 67108864 bytes at most\n")
 
 
 if __name__ == "__main__":
