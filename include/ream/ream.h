@@ -1,6 +1,6 @@
 /* ream's own functions, for programs in C and C++ that run on it (libream.so preloaded or linked,
-   or libream.a): memory limits, huge pages, and heaps with budgets. Where ream may be absent, declare what you
-   use weak, and look before you call.
+   or libream.a): memory limits, huge pages, and heaps with budgets. Where ream may be absent,
+   declare what you use weak, and look before you call.
 
    Memory limits
    -------------

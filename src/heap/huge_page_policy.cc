@@ -92,7 +92,7 @@ HugePagePolicy::Advice HugePagePolicy::advice_for(const Growth& g) noexcept {
     case HugePageMode::kAdaptive:
       break;
   }
-  if (!steady || rule_ != os::HugePageRule::kAdvised || stretches_ >= kMostStretches)
+  if (!steady || g.limited || rule_ != os::HugePageRule::kAdvised || stretches_ >= kMostStretches)
     return Advice::kNone;
   if (unadvised_ > 0) {
     --unadvised_;

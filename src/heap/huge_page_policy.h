@@ -66,6 +66,7 @@ class HugePagePolicy {
     Bytes asked;  // by the request that made the heap grow
     Bytes heap;   // address space of the heap before
     std::uint64_t now_ns;
+    bool limited = false;  // memory is: none of it may become resident ahead of use
   };
   enum class GrowthNote : std::uint8_t {
     kNothing,

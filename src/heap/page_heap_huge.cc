@@ -36,11 +36,13 @@ bool is_full(const page::Chunk& chunk, unsigned first_word) noexcept {
 
 void PageHeap::note_growth(Addr base, Bytes bytes, Pages asked) noexcept {
   using Note = HugePagePolicy::GrowthNote;
-  const Note note = huge_pages_.on_growth({.base = base,
-                                           .bytes = bytes,
-                                           .asked = bytes_of(asked),
-                                           .heap = counts_.grown,
-                                           .now_ns = os::now_ns()});
+  const Note note =
+      huge_pages_.on_growth({.base = base,
+                             .bytes = bytes,
+                             .asked = bytes_of(asked),
+                             .heap = counts_.grown,
+                             .now_ns = os::now_ns(),
+                             .limited = limit_.soft() != Bytes() || limit_.hard() != Bytes()});
   if (note == Note::kFirst) adopt_old_growth();
   if (note == Note::kTouched) {
     windows_[window_of(base)].mark_backed(base, Pages(kRegionPages));

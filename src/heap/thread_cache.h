@@ -173,6 +173,7 @@ REAM_INLINE const Taken* pop(Bin& bin) noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
   if (is_below(entry, __atomic_load_n(&bin.base, __ATOMIC_RELAXED))) [[unlikely]]
     return nullptr;
+  if (entry == nullptr) __builtin_unreachable();  // spares callers a comparison
   return entry;
 }
 

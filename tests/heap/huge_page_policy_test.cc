@@ -60,6 +60,15 @@ TEST_P(HugePagePolicyTest, ASmallHeapIsLeftAlone) {
   EXPECT_EQ(fake_os::calls(Call::kCollapseHuge), 0u);
 }
 
+// What a huge page holds ahead of use would count against the limit.
+TEST_P(HugePagePolicyTest, GrowthUnderAMemoryLimitIsNotAdvised) {
+  for (const bool limited : {true, false}) {
+    heap->limit().set({}, limited ? 1_GiB : Bytes());
+    grow_steadily(128_MiB);
+    EXPECT_EQ(stats().advised > 0, !limited);
+  }
+}
+
 TEST_P(HugePagePolicyTest, WhatIsFullAndStaysSoIsCollapsedOnce) {
   filled(40_MiB);
   EXPECT_FALSE(look(kLooks - 1));
