@@ -82,7 +82,7 @@ bool parse_switch(const char* text, bool& result) noexcept {
 
 bool parse_huge_pages(const char* text, HugePageMode& result) noexcept {
   constexpr const char* kNames[] = {"adaptive", "never", "always", "explicit"};
-  for (std::uint8_t i = 0; i < std::size(kNames); ++i) {
+  for (std::size_t i = 0; i < std::size(kNames); ++i) {
     if (std::strcmp(text, kNames[i]) != 0) continue;
     result = static_cast<HugePageMode>(i);
     return true;

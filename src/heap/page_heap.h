@@ -252,7 +252,10 @@ class PageHeap {
   Bytes clear_or_purge(Addr base, Bytes bytes) noexcept;
   [[nodiscard]] bool is_free_of_pool(const WindowAlloc& window, Addr region) const noexcept
       REAM_REQUIRES(lock_);
-  // What is free as a whole becomes ordinary memory that is not resident.
+  // What is free as a whole, of a grown range or of all, becomes ordinary memory that is not
+  // resident. Returns how much.
+  Bytes give_back_to_pool(WindowAlloc& window, Addr base, Bytes bytes) noexcept
+      REAM_REQUIRES(lock_);
   Bytes give_back_to_pool() noexcept REAM_EXCLUDES(lock_);
 
   // Pace: what changes the use of pages notes it under the lock; what exceeds goes back without it.

@@ -70,26 +70,34 @@ bool PageHeap::is_free_of_pool(const WindowAlloc& window, Addr region) const noe
                      [](std::uint64_t used) noexcept { return used == 0; });
 }
 
+Bytes PageHeap::give_back_to_pool(WindowAlloc& window, Addr base, Bytes bytes) noexcept {
+  const Addr end = base + bytes;
+  Bytes given_back{};
+  for (Addr at = base; at < end;) {
+    Addr stop = at;
+    while (stop < end && is_free_of_pool(window, stop)) stop = stop + kRegion;
+    if (stop == at) {
+      at = at + kRegion;
+      continue;
+    }
+    if (pool_given_back_ >= kMostGivenBack || !os::renew(at, stop - at)) break;
+    ++pool_given_back_;
+    pooled_.remove(at, stop - at);
+    REAM_CHECK(window.mark_scavenged(at, Pages((stop - at).n / kPageBytes)));
+    given_back += stop - at;
+    at = stop;
+  }
+  return given_back;
+}
+
 Bytes PageHeap::give_back_to_pool() noexcept {
   if (pooled_.count() == 0) return {};
   os::MutexLock hold(lock_);
   Bytes given_back{};
   for (std::size_t w = 0; w < kWindows; ++w) {
     if (!ready_[w]) continue;
-    WindowAlloc& window = windows_[w];
-    window.for_each_grown([&](Addr base, Bytes bytes) noexcept {
-      const Addr end = base + bytes;
-      for (Addr at = base; at < end; at = at + kRegion) {
-        Addr stop = at;
-        while (stop < end && is_free_of_pool(window, stop)) stop = stop + kRegion;
-        if (stop == at) continue;
-        if (pool_given_back_ >= kMostGivenBack || !os::renew(at, stop - at)) return;
-        ++pool_given_back_;
-        pooled_.remove(at, stop - at);
-        REAM_CHECK(window.mark_scavenged(at, Pages((stop - at).n / kPageBytes)));
-        given_back += stop - at;
-        at = stop - kRegion;
-      }
+    windows_[w].for_each_grown([&](Addr base, Bytes bytes) REAM_NO_THREAD_SAFETY_ANALYSIS noexcept {
+      given_back += give_back_to_pool(windows_[w], base, bytes);
     });
   }
   counts_.purged_bytes += given_back.n;

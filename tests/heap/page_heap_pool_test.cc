@@ -136,6 +136,17 @@ TEST_P(PageHeapPoolTest, UnitsInsideSpansAreNotGivenBack) {
   EXPECT_EQ(static_cast<unsigned char*>(taken[0].object)[99], 0x5a);
 }
 
+// Elsewhere what is hardly resident is not cleared, but given back.
+TEST_P(PageHeapPoolTest, WhatIsToReadAsZeroIsCleared) {
+  start_with_pool(64_MiB);
+  Span& span = large(25_MiB);
+  static_cast<unsigned char*>(Addr(span.base).ptr())[3'000'000] = 1;
+  heap->free_span(span);
+  Span& again = large(25_MiB, true);
+  ASSERT_TRUE(on_pool(again));
+  EXPECT_TRUE(Stamps::all_zero(Addr(again.base).ptr(), again.bytes()));
+}
+
 // By the OS neither from nor to there: who asked copies.
 TEST_P(PageHeapPoolTest, PagesAreNotMoved) {
   start_with_pool(64_MiB);
