@@ -150,6 +150,8 @@ def compare(options, program, launcher, ream):
     print("CPU time and peak RSS as parts of glibc's; below 1 is better. spread: the widest range of "
           "CPU time in a row.\n")
     print(report.table(workloads, results, chosen))
+    if figures := report.figure_table(workloads, results, chosen):
+        print("\n" + figures)
     if counts:
         print("\n" + instructions.table(counts, chosen))
     if options.json:

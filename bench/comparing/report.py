@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import statistics
 import subprocess
 from pathlib import Path
 
@@ -135,6 +136,35 @@ def table(workloads, results, allocators):
     return "\n".join(lines)
 
 
+def figures(row):
+    """What a workload reports besides time and memory: [{"name", "unit", "values": {allocator: median,
+    smallest and largest, or null where a run failed}}]."""
+    found = {}
+    for name, cell in row.items():
+        samples = [] if cell["error"] else cell["samples"]
+        for sample in samples:
+            for figure in sample.get("figures", []):
+                values = found.setdefault((figure["name"], figure["unit"]), {})
+                values.setdefault(name, []).append(figure["value"])
+    return [{"name": figure, "unit": unit,
+             "values": {name: {"median": statistics.median(values[name]), "min": min(values[name]),
+                               "max": max(values[name])} if name in values else None for name in row}}
+            for (figure, unit), values in found.items()]
+
+
+def figure_table(workloads, results, allocators):
+    """A row for each figure, medians; empty where no workload has any."""
+    lines = []
+    for workload in workloads:
+        if rows := figures(results[workload.name]):
+            lines += ["", f"{workload.name:<26}" + "".join(f"{name:>12}" for name in allocators)]
+        for row in rows:
+            cells = [row["values"][name] for name in allocators]
+            lines.append(f"  {row['name'] + ', ' + row['unit']:<24}" +
+                         "".join(f"{cell['median']:>12,.0f}" if cell else f"{'failed':>12}" for cell in cells))
+    return "\n".join(lines[1:])
+
+
 def failures(workloads, results):
     return [f"{workload.name} on {name}: {cell['error']}" for workload in workloads
             for name, cell in results[workload.name].items() if cell["error"]]
@@ -151,6 +181,7 @@ def write_json(path, *, root, allocators, rounds, before, workloads, results, in
         "workloads": [
             {"name": workload.name, "about": workload.about, "kind": workload.kind,
              "summary": summarise(results[workload.name]),
+             "figures": figures(results[workload.name]),
              "instructions": instructions.get(workload.name),
              "runs": results[workload.name]} for workload in workloads],
     }

@@ -71,7 +71,7 @@ class OwnWorkload:
         """(sample, digest of what the run computed)"""
         sample, output = measure(launcher, library, self.argv, cwd=None, environment=environment)
         own = json.loads(output)
-        for key in ("ops", "work_wall_ns", "work_cpu_ns", "end_rss_kib"):
+        for key in ("ops", "work_wall_ns", "work_cpu_ns", "end_rss_kib", "figures"):
             sample[key] = own[key]
         return sample, own["checksum"]
 

@@ -22,9 +22,9 @@ namespace {
 
 using Family = std::span<const Workload> (*)();
 
-constexpr std::array<Family, 12> kFamilies = {pairs,      replaces, growths,     callocs,
-                                              structures, bignums,  batches,     fragments,
-                                              handoffs,   servers,  cache_lines, threads};
+constexpr std::array<Family, 14> kFamilies = {
+    pairs,     replaces, growths, callocs,     structures, bignums, batches,
+    fragments, handoffs, servers, cache_lines, lifetimes,  threads, tails};
 
 std::int64_t clock_ns(clockid_t id) {
   timespec t;
@@ -57,9 +57,16 @@ int report(std::string_view name, const Run& run) {
   const std::int64_t wall_ns = clock_ns(CLOCK_MONOTONIC) - wall_start_ns;
   std::printf("{\"name\": \"%.*s\", \"checksum\": \"%016" PRIx64 "\", \"ops\": %" PRIu64
               ", \"work_wall_ns\": %" PRId64 ", \"work_cpu_ns\": %" PRId64
-              ", \"end_rss_kib\": %ld}\n",
+              ", \"end_rss_kib\": %ld, \"figures\": [",
               static_cast<int>(name.size()), name.data(), result.checksum, result.ops, wall_ns,
               cpu_ns, resident_kib());
+  const char* separator = "";
+  for (const Figure& figure : result.figures) {
+    std::printf("%s{\"name\": \"%s\", \"unit\": \"%s\", \"value\": %.1f}", separator, figure.name,
+                figure.unit, figure.value);
+    separator = ", ";
+  }
+  std::puts("]}");
   return 0;
 }
 

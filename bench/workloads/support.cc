@@ -25,19 +25,15 @@ void die(const char* what) {
   std::_Exit(1);
 }
 
-Block make_block(std::size_t bytes, std::uint32_t tag) {
-  Block block{static_cast<unsigned char*>(must_malloc(bytes)), static_cast<std::uint32_t>(bytes),
-              tag};
+Block stamp_block(void* data, std::size_t bytes, std::uint32_t tag) {
+  Block block{static_cast<unsigned char*>(data), static_cast<std::uint32_t>(bytes), tag};
   const std::uint64_t stamp = stamp_of(block);
   std::memcpy(block.data, &stamp, kStampBytes);
   std::memcpy(block.data + bytes - kStampBytes, &stamp, kStampBytes);
   return block;
 }
 
-std::uint64_t drop_block(Block& block) {
-  if (block.data == nullptr) {
-    return 0;
-  }
+std::uint64_t check_block(const Block& block) {
   const std::uint64_t stamp = stamp_of(block);
   std::uint64_t first;
   std::uint64_t last;
@@ -46,9 +42,21 @@ std::uint64_t drop_block(Block& block) {
   if (first != stamp || last != stamp) [[unlikely]] {
     die("a block's contents changed while it was in use");
   }
+  return stamp >> 32;
+}
+
+Block make_block(std::size_t bytes, std::uint32_t tag) {
+  return stamp_block(must_malloc(bytes), bytes, tag);
+}
+
+std::uint64_t drop_block(Block& block) {
+  if (block.data == nullptr) {
+    return 0;
+  }
+  const std::uint64_t mixed = check_block(block);
   std::free(block.data);
   block = Block{};
-  return stamp >> 32;
+  return mixed;
 }
 
 void touch_pages(void* p, std::size_t bytes) {

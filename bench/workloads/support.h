@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <functional>
 #include <span>
+#include <vector>
 
 namespace bench {
 
@@ -27,9 +28,17 @@ inline constexpr std::size_t kOsPageBytes = 4096;
 // depend on where it was made.
 inline constexpr unsigned kThreads = 4;
 
+// What a workload finds out besides its time and memory, such as how long the slowest calls took.
+struct Figure {
+  const char* name;
+  const char* unit;
+  double value;
+};
+
 struct Result {
   std::uint64_t checksum = 0;
   std::uint64_t ops = 0;  // allocations plus frees, or what `about` names
+  std::vector<Figure> figures{};
 };
 
 struct Workload {
@@ -100,6 +109,11 @@ struct Block {
 // Allocates and stamps. REQUIRES: bytes >= 16.
 Block make_block(std::size_t bytes, std::uint32_t tag);
 
+// The halves of the two, for a workload that times malloc and free alone: stamps what the caller
+// has allocated; checks the stamp, and returns what drop_block() would.
+Block stamp_block(void* data, std::size_t bytes, std::uint32_t tag);
+std::uint64_t check_block(const Block& block);
+
 // Checks the stamp, frees, and returns the tag mixed with the size, to be added to a checksum.
 // Adding commutes, so the sum does not depend on which thread frees first. An empty block counts
 // zero.
@@ -123,7 +137,9 @@ std::span<const Workload> fragments();
 std::span<const Workload> handoffs();
 std::span<const Workload> servers();
 std::span<const Workload> cache_lines();
+std::span<const Workload> lifetimes();
 std::span<const Workload> threads();
+std::span<const Workload> tails();
 
 // One pair of malloc and free of `bytes`, `count` times; the loop that the micro mode times. With
 // bytes 0 the same loop calls two functions that do nothing, which is the cost to subtract.
