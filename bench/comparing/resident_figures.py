@@ -62,6 +62,16 @@ def expiry(workload, passing):
     ]]
 
 
+def scaling(workload):
+    return [Figure(workload, name, unit, of) for name, unit, of in [
+        ("calls in a second of CPU time", "million", lambda run: run["worked"]["count"] / run["worked"]["cpu_us"]),
+        ("peak RSS over start", "MiB",
+         lambda run: (run["worked"]["peak_rss_kib"] - run["start"]["rss_kib"]) / 1024),
+        ("RSS over start when freed", "MiB", grown("worked")),
+        ("RSS over start, asleep 2 s", "MiB", grown("after 2 s")),
+    ]]
+
+
 FIGURES = [
     *expiry("expire", "idle"),
     *expiry("busy", "busy"),
@@ -84,6 +94,7 @@ FIGURES = [
     Figure("sleepers", "RSS over start when worked", "MiB", grown("worked")),
     Figure("sleepers", "RSS over start, asleep 2 s", "MiB", grown("after 2 s")),
     Figure("sleepers", "CPU time of the work", "ms", field("worked", "cpu_us", 1000)),
+    *(figure for count in (1, 2, 8, 64, 1000) for figure in scaling(f"scale_{count}")),
     Figure("random_4g", "RSS when full", "MiB", resident("full")),
     Figure("random_4g", "of it in huge pages", "MiB", field("full", "anon_huge_kib", 1024)),
     Figure("random_4g", "faults of the fill", "", field("full", "minor_faults")),

@@ -19,7 +19,8 @@ namespace {
 
 using Family = std::span<const Workload> (*)();
 
-constexpr std::array<Family, 5> kFamilies = {expiries, releases, paces, sleepers, random_accesses};
+constexpr std::array<Family, 6> kFamilies = {expiries, releases, paces,
+                                             sleepers, scales,   random_accesses};
 
 int list() {
   for (const Family family : kFamilies) {

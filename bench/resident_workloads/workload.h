@@ -35,6 +35,7 @@ std::span<const Workload> expiries();
 std::span<const Workload> releases();
 std::span<const Workload> paces();
 std::span<const Workload> sleepers();
+std::span<const Workload> scales();
 std::span<const Workload> random_accesses();
 
 }  // namespace resident
