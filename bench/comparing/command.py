@@ -65,7 +65,7 @@ def build(target="bench"):
 
 
 def find_workloads(program, data, options):
-    """(workloads of our own and programs that match, programs that are not installed)"""
+    """(workloads of our own and programs that match, programs that are not installed or cannot run)"""
     listing = subprocess.run([program, "--list"], capture_output=True, text=True, check=True)
     own = [runs.OwnWorkload(program, *line.split("\t"), options.scale)
            for line in listing.stdout.splitlines()]
@@ -97,6 +97,7 @@ def run_micro(options, program, chosen):
 def snapshot(folder, program):
     """Copies what is measured out of the build, so that building again meanwhile changes nothing.
     Returns the paths of (`program`, launcher, libream.so); the last need not exist."""
+    folder.chmod(0o755)  # a program that does not run as root has to read the library too
     copies = []
     for name in (program, "bench_launch", "libream.so"):
         copy = folder / name
@@ -116,6 +117,16 @@ def main(argv):
         return compare(options, *snapshot(Path(folder), "bench_workloads"))
 
 
+def prepared(program):
+    """Whether the program has its inputs; else it is named, with the reason."""
+    try:
+        program.prepare()
+    except (subprocess.CalledProcessError, OSError) as failure:
+        print(f"left out: {program.name}: {failure}", file=sys.stderr)
+        return False
+    return True
+
+
 def compare(options, program, launcher, ream):
     data = BUILD / "bench-data"
     data.mkdir(exist_ok=True)
@@ -133,9 +144,7 @@ def compare(options, program, launcher, ream):
         raise SystemExit(f"compare: no workload matches {options.only!r}")
 
     before = report.machine()
-    for workload in workloads:
-        if workload.kind == "program":
-            workload.prepare()
+    workloads = [workload for workload in workloads if workload.kind != "program" or prepared(workload)]
     results = runs.interleave(
         workloads, chosen, options.rounds, launcher,
         lambda number, name, allocator: progress_line(
