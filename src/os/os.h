@@ -1,7 +1,7 @@
 // The operating system as ream sees it: address space, memory, time, threads, fork, limits. This
 // header is the overview and includes the rest; every file implements one of them per OS
-// (`*_linux.cc`), and tests/os/fake_os.h is a second implementation of memory.h and clock.h for
-// tests, which can fail any call.
+// (`*_linux.cc`), and tests/os/fake_os.h is a second implementation of memory.h, clock.h and the
+// calls of numa.h for tests, which can fail any call.
 //
 //   memory.h   pages of address space and their states, purge, huge pages, holes
 //   mutex.h    the one lock, with ranks; futex
@@ -9,6 +9,7 @@
 //   thread.h   thread identity, exit hooks, CPUs, the background worker's thread, fork hooks
 //   clock.h    a monotonic clock
 //   cgroup.h   memory limits of the control group
+//   numa.h     memory nodes: which there are, where a thread is, where memory is wanted
 //   pressure.h  how long tasks had to wait for memory, in the group or the machine
 //   exit.h     the end of the process, its number
 //   process.h  environment, stderr, abort, RSS, resource limits
@@ -29,6 +30,7 @@
 #include "os/exit.h"
 #include "os/memory.h"
 #include "os/mutex.h"
+#include "os/numa.h"
 #include "os/pressure.h"
 #include "os/process.h"
 #include "os/thread.h"

@@ -36,6 +36,7 @@ struct Run {
   bool huge = false;
   bool against_huge = false;
   bool pooled = false;
+  int node = -1;
 };
 
 struct Failure {
@@ -178,6 +179,22 @@ Bytes left_of_pool() {
   }
   return world().options.pool - taken;
 }
+template <class Change>
+void change_runs(Addr base, Bytes bytes, Change change) {
+  split(base.n);
+  split(base.n + bytes.n);
+  auto it = world().runs.lower_bound(base.n);
+  for (; it != world().runs.end() && it->first < base.n + bytes.n; ++it) change(it->second);
+}
+
+int preferred_at(std::uint64_t addr) {
+  auto it = world().runs.upper_bound(addr);
+  if (it == world().runs.begin()) return -1;
+  --it;
+  return addr < it->second.end ? it->second.node : -1;
+}
+
+thread_local unsigned t_node = 0;
 
 // For calls on memory that must be ours, in at least the given state.
 void require(const char* what, Addr base, Bytes bytes, State at_least) {
@@ -307,6 +324,13 @@ void advance_clock(std::uint64_t ns) {
   world().now += ns;
 }
 
+void go_to_node(unsigned node) { t_node = node; }
+
+int preferred_node(Addr addr) {
+  const Entry entry;
+  return preferred_at(addr.n);
+}
+
 Bytes os_page_size() noexcept {
   const Entry entry;
   return world().options.page_size;
@@ -324,11 +348,7 @@ bool commit(Addr base, Bytes bytes) noexcept {
     return false;
   if (::mprotect(base.ptr(), bytes.n, PROT_READ | PROT_WRITE) != 0) return false;
   // Run by run: huge-page advice outlives a commit.
-  split(base.n);
-  split(base.n + bytes.n);
-  auto it = world().runs.lower_bound(base.n);
-  for (; it != world().runs.end() && it->first < base.n + bytes.n; ++it)
-    it->second.state = State::kCommitted;
+  change_runs(base, bytes, [](Run& run) { run.state = State::kCommitted; });
   return true;
 }
 
@@ -337,6 +357,7 @@ bool renew(Addr base, Bytes bytes) noexcept {
   require("renewal of uncommitted memory", base, bytes, State::kCommitted);
   require_whole("renewal of a part of a page of the pool", base, bytes);
   if (fails(Call::kCommit)) return false;
+  change_runs(base, bytes, [](Run& run) { run.node = -1; });
   if (::mmap(base.ptr(), bytes.n, PROT_READ | PROT_WRITE, kFlags | MAP_FIXED, -1, 0) == MAP_FAILED)
     return false;
   if (holds_pooled(base, bytes)) set_state(base, bytes, State::kCommitted);
@@ -467,13 +488,10 @@ bool advise_huge(Addr base, Bytes bytes, bool on) noexcept {
   if (fails(Call::kAdviseHuge) || world().options.huge_page_size == Bytes()) return false;
   // Real huge pages would make resident_bytes depend on the machine.
   ::madvise(base.ptr(), bytes.n, MADV_NOHUGEPAGE);
-  split(base.n);
-  split(base.n + bytes.n);
-  for (auto it = world().runs.lower_bound(base.n);
-       it != world().runs.end() && it->first < base.n + bytes.n; ++it) {
-    it->second.huge = on;
-    it->second.against_huge = !on;
-  }
+  change_runs(base, bytes, [on](Run& run) {
+    run.huge = on;
+    run.against_huge = !on;
+  });
   return true;
 }
 
@@ -498,6 +516,8 @@ bool move_pages(Addr from, Addr to, Bytes bytes) noexcept {
   REAM_CHECK(from + bytes <= to || to + bytes <= from);
   if (fails(Call::kMovePages)) return false;
   std::memcpy(to.ptr(), from.ptr(), bytes.n);
+  const int node = preferred_at(from.n);
+  change_runs(to, bytes, [node](Run& run) { run.node = node; });
   return zero_by_purge(from, bytes);
 }
 
@@ -527,6 +547,16 @@ Addr user_address_limit() noexcept { return kUserLimit; }
 std::uint64_t now_ns() noexcept {
   const Entry entry;
   return world().now;
+}
+
+unsigned node_here(const os::NumaNodes&) noexcept { return t_node; }
+
+bool prefer_node(Addr base, Bytes bytes, unsigned system_node) noexcept {
+  const Entry entry;
+  require("node of unmapped memory", base, bytes, State::kReserved);
+  if (fails(Call::kPreferNode)) return false;
+  change_runs(base, bytes, [system_node](Run& run) { run.node = static_cast<int>(system_node); });
+  return true;
 }
 
 }  // namespace ream::fake_os

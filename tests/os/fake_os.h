@@ -1,4 +1,5 @@
-// A made-up OS for tests: the functions of os/memory.h and os/clock.h over real memory, with
+// A made-up OS for tests: the functions of os/memory.h and os/clock.h, and the calls of os/numa.h,
+// over real memory, with
 //   - an OS page of any size (4, 16, 64 KiB), whatever the machine's
 //   - the n-th call of any kind made to fail
 //   - limits of address space and of committed memory
@@ -7,6 +8,7 @@
 //     program with its name; reserved memory is really inaccessible, so that touching it faults
 //   - counts of calls, and the list of purged ranges
 //   - a clock that moves when told
+//   - a node for each thread that says it is there, and the node that each page is wanted from
 //
 // Two uses. tests/os holds it to the same conformance tests as the real one, calling it by name. A
 // test of a layer above links `ream_fake_os` instead of `ream_os` (see CMakeLists.txt); then
@@ -22,6 +24,7 @@
 
 #include "base/units.h"
 #include "os/memory.h"
+#include "os/numa.h"
 
 namespace ream::fake_os {
 
@@ -41,6 +44,7 @@ enum class Call : unsigned {
   kCollapseHuge,
   kMovePages,
   kFindUnmapped,
+  kPreferNode,
   kCount_,
 };
 
@@ -82,7 +86,13 @@ void succeed_again();  // drops all failures ordered
 
 void advance_clock(std::uint64_t ns);
 
-// ---- the interface: os/memory.h and os/clock.h
+// The node that this thread is at from now on; 0 before.
+void go_to_node(unsigned node);
+// The system node that prefer_node() was told for a page; -1: none. What is mapped or renewed has
+// none; what moves takes its own along.
+[[nodiscard]] int preferred_node(Addr addr);
+
+// ---- the interface: os/memory.h, os/clock.h and os/numa.h
 
 [[nodiscard]] Bytes os_page_size() noexcept;
 [[nodiscard]] Addr reserve(Bytes bytes, Bytes align) noexcept;
@@ -106,5 +116,7 @@ bool collapse_huge(Addr base, Bytes bytes) noexcept;
 [[nodiscard]] Addr find_unmapped(Bytes bytes, Bytes align, Addr hint) noexcept;
 [[nodiscard]] Addr user_address_limit() noexcept;
 [[nodiscard]] std::uint64_t now_ns() noexcept;
+[[nodiscard]] unsigned node_here(const os::NumaNodes& nodes) noexcept;
+bool prefer_node(Addr base, Bytes bytes, unsigned system_node) noexcept;
 
 }  // namespace ream::fake_os

@@ -52,6 +52,8 @@ TEST_F(FakeOsTest, EveryKindFailsAndChangesNothing) {
   EXPECT_FALSE(collapse_huge(base, 64_KiB));
   EXPECT_FALSE(move_pages(base, base + 32_KiB, 32_KiB));
   EXPECT_EQ(find_unmapped(4_KiB, 4_KiB, Addr()), Addr());
+  EXPECT_FALSE(fake_os::prefer_node(base, 4_KiB, 1));
+  EXPECT_EQ(preferred_node(base), -1);
   EXPECT_TRUE(os::all_bytes(base, 64_KiB, 1));
   EXPECT_EQ(committed(), 64_KiB);
 }
@@ -99,6 +101,24 @@ TEST_F(FakeOsTest, HugeAdviceIsKeptByTheByte) {
   const Addr other = map_anywhere(4_MiB, 2_MiB);
   EXPECT_FALSE(advise_huge(other, 4_MiB, true));
   EXPECT_FALSE(collapse_huge(other, 4_MiB));
+}
+
+TEST_F(FakeOsTest, NodesAreKeptByTheByte) {
+  const Addr base = map_anywhere(64_KiB, 4_KiB);
+  EXPECT_TRUE(prefer_node(base + 4_KiB, 8_KiB, 3));
+  EXPECT_EQ(preferred_node(base), -1);
+  EXPECT_EQ(preferred_node(base + 4_KiB), 3);
+  EXPECT_EQ(preferred_node(base + 12_KiB), -1);
+  EXPECT_TRUE(purge(base, 64_KiB));
+  EXPECT_EQ(preferred_node(base + 4_KiB), 3);
+  EXPECT_TRUE(move_pages(base + 4_KiB, base + 32_KiB, 8_KiB));
+  EXPECT_EQ(preferred_node(base + 32_KiB), 3);
+  EXPECT_TRUE(renew(base + 4_KiB, 4_KiB));
+  EXPECT_EQ(preferred_node(base + 4_KiB), -1);
+  EXPECT_EQ(preferred_node(base + 8_KiB), 3);
+  go_to_node(2);
+  EXPECT_EQ(fake_os::node_here({}), 2u);
+  go_to_node(0);
 }
 
 TEST_F(FakeOsTest, ClockMovesWhenTold) {

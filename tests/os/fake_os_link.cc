@@ -1,8 +1,9 @@
 // Puts the made-up OS in the place of the real one: linked instead of the real memory and clock
-// files.
+// files, and of the calls about memory nodes.
 #include "os/clock.h"
 #include "os/fake_os.h"
 #include "os/memory.h"
+#include "os/numa.h"
 
 namespace ream::os {
 
@@ -40,5 +41,12 @@ Addr find_unmapped(Bytes bytes, Bytes align, Addr hint) noexcept {
 }
 Addr user_address_limit() noexcept { return fake_os::user_address_limit(); }
 std::uint64_t now_ns() noexcept { return fake_os::now_ns(); }
+// A test hands nodes to the heap itself.
+bool may_use_several_nodes() noexcept { return false; }
+bool has_memory_policy() noexcept { return false; }
+unsigned node_here(const NumaNodes& nodes) noexcept { return fake_os::node_here(nodes); }
+bool prefer_node(Addr base, Bytes bytes, unsigned system_node) noexcept {
+  return fake_os::prefer_node(base, bytes, system_node);
+}
 
 }  // namespace ream::os
