@@ -105,7 +105,7 @@ REAM_EXPORT int malloc_info(int options, FILE* stream) noexcept {
 
 REAM_EXPORT void malloc_stats() noexcept {
   const HeapStats s = g_heap.stats();
-  ream::TextBuffer<1024> out;
+  ream::TextBuffer<2048> out;
   const auto row = [&out](const char* name, std::uint64_t value) noexcept {
     out.text(name).dec(value).text("\n");
   };
@@ -130,5 +130,8 @@ REAM_EXPORT void malloc_stats() noexcept {
   row("refused              = ", s.huge_pages.refused);
   row("of the system's pool = ", s.huge_pages.pooled);
   row("growths it refused   = ", s.huge_pages.pool_refused);
+  for (unsigned i = 0; s.node_count > 1 && i < s.node_count; ++i) {
+    out.text("pages in use, node ").dec(i).text(" = ").dec(s.nodes[i].in_use.n).text("\n");
+  }
   ream::os::write_stderr(out.data(), out.size());
 }

@@ -3,7 +3,9 @@
 //
 // To scale past one lock a class has several lists (shards), each with spans of its own. A thread
 // stays with one shard until it finds the lock taken, then moves to the next; so a program with one
-// busy thread packs everything into the first shard. An object returns to the shard of its span.
+// busy thread packs everything into the first shard. An object returns to the shard of its span. Of
+// several memory nodes each has shards of its own, in turns; a thread stays within those of the
+// node that it is at.
 //
 // Within a shard, spans are linked by how full they are, in eighths; objects come from the fullest
 // span, lowest address first, so that sparse spans can empty.

@@ -43,7 +43,10 @@ void* Heap::allocate_slow(ClassIndex c, bool& zero) noexcept {
 
 void* Heap::allocate_bypassing(ClassIndex c, bool& zero) noexcept {
   Taken taken;
-  if (central(c, 0).fetch(page_heap_, c, 0, &taken, 1) == 0) return nullptr;
+  const unsigned shard = page_heap_.nodes().here();
+  caches_.open_shard(shard);
+  if (central(c, shard).fetch(page_heap_, c, static_cast<std::uint8_t>(shard), &taken, 1) == 0)
+    return nullptr;
   return make_live(taken, zero);
 }
 
@@ -188,6 +191,9 @@ HeapStats Heap::stats() noexcept {
   sum.threads = caches_.count();
   sum.pressures = page_heap_.limit().pressures();
   sum.huge_pages = pages.huge_pages;
+  sum.node_count = pages.node_count;
+  sum.nodes = pages.nodes;
+  sum.placements_refused = pages.placements_refused;
   sum.purged_bytes = pages.purged_bytes + sparse_.purged_bytes().n;
   return sum;
 }

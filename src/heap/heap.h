@@ -146,6 +146,10 @@ class Heap {
   }
   [[nodiscard]] HugePageMode huge_page_mode() const noexcept { return page_heap_.huge_page_mode(); }
 
+  // Keeps the memory of these nodes apart from now on (docs/numa.md). REQUIRES: called once at
+  // most, in the only thread.
+  void use_nodes(const os::NumaNodes& nodes) noexcept;
+
   [[nodiscard]] HeapStats stats() noexcept;
   // Of one class, over all shards and caches.
   [[nodiscard]] ClassStats class_stats(ClassIndex c) noexcept;
@@ -219,6 +223,8 @@ class Heap {
   };
   // As make_room: of a sub-heap's budget or, where that has room, of the heap. Null: of the heap.
   [[nodiscard]] REAM_COLD bool make_room_in(SubHeap* sub, Bytes bytes, Attempts& tried) noexcept;
+  // The list of large spans of a node that this thread uses.
+  [[nodiscard]] unsigned large_shard(unsigned node) const noexcept;
 
   // Objects of a class without a thread cache.
   [[nodiscard]] void* allocate_bypassing(ClassIndex c, bool& zero) noexcept;

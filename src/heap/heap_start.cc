@@ -14,6 +14,14 @@ void after_fork_in_child() noexcept { g_heap.after_fork_in_child(); }
 
 void end_program() noexcept { os::abort_process(); }
 
+// A placement that the process was given stays as it is.
+REAM_COLD void find_nodes() noexcept {
+  if (!os::may_use_several_nodes() || os::has_memory_policy()) return;
+  os::NumaNodes nodes;
+  os::read_numa_nodes(nodes);
+  g_heap.use_nodes(nodes);
+}
+
 constinit bool g_started = false;
 
 }  // namespace
@@ -30,6 +38,7 @@ void start_heap() noexcept {
   g_heap.set_limit_of_options();
   if (options().huge_pages != HugePageMode::kAdaptive)
     g_heap.set_huge_page_mode(options().huge_pages);
+  if (options().numa) find_nodes();
   // Allocates, and then finds a heap that works.
   static_cast<void>(os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child));
 }

@@ -5,13 +5,16 @@
 //   nmalloc = nfree + live objects
 //   size    = small_live + large_live
 //   grown   = in_use + free;  scavenged <= free;  inside_purged <= in_use
+//   grown and in_use are the sums of those of the nodes
 //   resident agrees with the kernel's figure within 1 % (tests/abi/resident_test.cc)
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "base/units.h"
 #include "heap/huge_page_mode.h"
+#include "heap/nodes.h"
 
 namespace ream {
 
@@ -49,6 +52,9 @@ struct HeapStats {
   std::uint64_t purged_bytes = 0;  // given back to the OS over time
   std::uint64_t pressures = 0;  // times that memory was short and the heap gave back all it could
   HugePageStats huge_pages;
+  unsigned node_count = 0;
+  std::array<NodeStats, Nodes::kMost> nodes{};
+  std::uint64_t placements_refused = 0;  // ranges whose node the kernel would not hear of
 
   // What the heap holds of the machine's memory if the program has written to all that it asked
   // for.

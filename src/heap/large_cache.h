@@ -2,7 +2,8 @@
 // of malloc and free of a megabyte costs two exchanges, no lock, and touches no page anew.
 //
 // Each shard has a few slots, an atomic pointer each. A request that finds no fitting span empties
-// one slot, so a program of ever different sizes keeps next to nothing here.
+// one slot, so a program of ever different sizes keeps next to nothing here. Of several memory
+// nodes each has shards of its own, and a span is kept in one of where it lies.
 //
 // Thread safety: all. Who exchanges a span out of its slot owns it.
 //

@@ -18,7 +18,8 @@ void* Heap::allocate_large(std::size_t bytes, std::size_t alignment, bool zeroed
   before_growth();
   if (bytes > PageHeap::kMaxObjectBytes || alignment > PageHeap::kMaxAlignment) return nullptr;
   if (alignment <= kPageBytes && bytes <= LargeCache::kMaxSpanBytes) {
-    const LargeCache::Taken cached = large_cache_.take(t_cache->shard, pages_for(Bytes(bytes)));
+    const unsigned shard = large_shard(page_heap_.nodes().here());
+    const LargeCache::Taken cached = large_cache_.take(shard, pages_for(Bytes(bytes)));
     if (cached.fitting != nullptr) return reuse_large(*cached.fitting, bytes, zeroed);
     if (cached.evicted != nullptr) page_heap_.free_span(*cached.evicted);
   }
@@ -45,7 +46,8 @@ void Heap::free_large(const LiveObject& object) noexcept {
   if (__atomic_exchange_n(object.state, kCached, __ATOMIC_ACQ_REL) != kLive) {
     fatal_at(kFreeTexts.freed, Addr(object.address).n);
   }
-  Span* rest = large_cache_.put(t_cache->shard, *object.span);
+  const unsigned shard = large_shard(page_heap_.node_of(Addr(object.address)));
+  Span* rest = large_cache_.put(shard, *object.span);
   if (rest != nullptr) page_heap_.free_span(*rest);
   worker_.notify();
 }

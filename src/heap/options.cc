@@ -106,6 +106,8 @@ constexpr Known kKnown[] = {
     {"REAM_MEMORY_LIMIT", parse_limit},
     {"REAM_HUGE_PAGES",
      [](const char* value, Options& o) noexcept { return parse_huge_pages(value, o.huge_pages); }},
+    {"REAM_NUMA",
+     [](const char* value, Options& o) noexcept { return parse_switch(value, o.numa); }},
     {"REAM_REPORT",
      [](const char* value, Options& o) noexcept {
        o.report = value;

@@ -14,6 +14,8 @@
 //   REAM_HUGE_PAGES=never|adaptive|always|explicit
 //                       huge pages (default adaptive): transparent ones where memory is dense and
 //                       stays so; explicit: those of the system's pool (docs/huge-pages.md)
+//   REAM_NUMA=on|off    on a machine of several memory nodes, spans stay at the node of their first
+//                       user (default on; docs/numa.md)
 //   REAM_REPORT=FILE    at exit, a report of the heap is written to FILE (`ream run --report` sets
 //   it)
 //
@@ -32,6 +34,7 @@ struct Options {
   Bytes hard_limit{};           // likewise
   bool limit_of_group = false;  // the two are the control group's
   HugePageMode huge_pages = HugePageMode::kAdaptive;
+  bool numa = true;
   const char* report = nullptr;  // in the environment, so it lives as long as the process
 };
 

@@ -14,7 +14,7 @@ using page::Allocation;
 
 PageHeap::Run PageHeap::find_run(Pages pages, const Where& where, DirtyRuns* dirty) noexcept {
   for (std::size_t i = 0; i < kWindows; ++i) {
-    if (!ready_[i]) continue;
+    if (!ready_[i] || (window_owner_[i] == where.node + 1) == where.elsewhere) continue;
     WindowAlloc& window = windows_[i];
     Allocation got;
     const Bytes bytes = bytes_of(pages);
@@ -61,9 +61,7 @@ PageHeap::Run PageHeap::allocate_run(Pages pages, const Where& where, DirtyRuns*
   const Bytes bytes = bytes_of(pages);
   if (!limit_.admits(bytes - std::min(bytes, reusable))) return {};
   Run run = find_run(pages, where, dirty);
-  if (run.base == Addr() && !run.refused && grow(pages + where.room, where.align)) {
-    run = find_run(pages, where, dirty);
-  }
+  if (run.base == Addr() && !run.refused) run = find_run_anew(pages, where, dirty);
   if (run.base == Addr()) return {};
   in_use_ += pages;
   if (run.scavenged != Bytes()) pace_.count_taken(run.scavenged);
@@ -120,7 +118,8 @@ Span* PageHeap::new_small_span_locked(ClassIndex c, std::uint8_t shard, SpanOwne
   const SizeClass& k = kSizeClasses[c];
   Span* span = new_span_metadata(k.objects);
   if (span == nullptr) return nullptr;
-  const Run run = allocate_run(Pages(k.span_pages), {}, nullptr);
+  const unsigned node = owner == nullptr ? nodes_.of_shard(shard) : nodes_.here();
+  const Run run = allocate_run(Pages(k.span_pages), {.node = node}, nullptr);
   if (run.base == Addr()) {
     free_span_metadata(*span, k.objects);
     return nullptr;
@@ -201,6 +200,7 @@ PageHeapStats PageHeap::stats() noexcept {
     sum.metadata += windows_[i].metadata().committed;
     sum.metadata_touched += windows_[i].metadata().committed;
   }
+  add_node_stats(sum);
   return sum;
 }
 
@@ -216,6 +216,9 @@ bool PageHeap::is_valid() noexcept {
   os::MutexLock hold(lock_);
   Pages in_use{};
   for (std::size_t i = 0; i < kWindows; ++i) {
+    if (ready_[i] ? window_owner_[i] == 0 || window_owner_[i] > nodes_.count()
+                  : window_owner_[i] != 0)
+      return false;  // 6
     if (!ready_[i]) continue;
     if (!windows_[i].is_valid()) return false;
     in_use += windows_[i].total_pages() - windows_[i].free_pages_total();

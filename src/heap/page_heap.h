@@ -4,7 +4,9 @@
 //
 // The 48-bit address space is divided into windows of 16 TiB; a window gets its page allocator when
 // the heap first grows into it. The heap grows upwards from one address, around what others have
-// mapped, and takes whatever the OS offers when that fails.
+// mapped, and takes whatever the OS offers when that fails. Where the machine has several memory
+// nodes each has windows of its own: the heap grows upwards in each, and a span lies where the
+// thread is that asks for it (docs/numa.md).
 //
 // Thread safety: every public function locks unless it says otherwise. The lock is taken once for a
 // span, never for an object of a size class.
@@ -16,6 +18,7 @@
 //  4. A span of a sub-heap is paid for from its budget while it exists.
 //  5. What limit() says of pages and metadata is true whenever the lock is free. No run of pages is
 //     handed out whose fresh part it does not admit.
+//  6. A window with an allocator belongs to one node, and never changes it.
 //
 // Lifetime: constant-initialised, never destroyed.
 #pragma once
@@ -31,6 +34,7 @@
 #include "heap/huge_page_policy.h"
 #include "heap/lock_ranks.h"
 #include "heap/memory_limit.h"
+#include "heap/nodes.h"
 #include "heap/pooled_regions.h"
 #include "heap/purge_pace.h"
 #include "heap/span_owner.h"
@@ -62,6 +66,9 @@ struct PageHeapStats {
   std::uint64_t large_frees = 0;
   std::uint64_t grows = 0;
   std::uint64_t purged_bytes = 0;  // in total, over time
+  unsigned node_count = 0;
+  std::array<NodeStats, Nodes::kMost> nodes{};
+  std::uint64_t placements_refused = 0;  // by the kernel: of ranges that were to be a node's
   HugePageStats huge_pages;
 };
 
@@ -78,14 +85,24 @@ class PageHeap {
 
   static constexpr std::uint32_t kMaxMovedSpans = 4096;
 
-  // A span of a size class, with all objects free. Null when there is no memory, or the owner's
-  // budget does not allow it. REQUIRES: with an owner, the shard has kOwnedShards.
+  // Keeps the memory of these nodes apart from now on. REQUIRES: called once at most.
+  void use_nodes(const os::NumaNodes& nodes) noexcept;
+  [[nodiscard]] const Nodes& nodes() const noexcept { return nodes_; }
+  // Lock-free: the node of an address that the heap has grown to.
+  [[nodiscard]] unsigned node_of(Addr address) const noexcept {
+    return __atomic_load_n(&window_owner_[window_of(address)], __ATOMIC_RELAXED) - 1u;
+  }
+
+  // A span of a size class, with all objects free, at the shard's node if that has memory; with an
+  // owner, at this thread's. Null when there is none, or the owner's budget does not allow it.
+  // REQUIRES: with an owner, the shard has kOwnedShards.
   [[nodiscard]] Span* new_small_span(ClassIndex c, std::uint8_t shard,
                                      SpanOwner* owner = nullptr) noexcept REAM_EXCLUDES(lock_);
 
   // A live large object of at least `bytes`, at a multiple of `alignment` (a power of two). With
   // `zeroed` it reads as zero; what is known to be zero is not touched. Null when there is no
-  // memory, or the owner's budget does not allow it.
+  // memory, or the owner's budget does not allow it. It lies at the node of this thread, if that
+  // has memory.
   [[nodiscard]] Span* new_large_span(Bytes bytes, Bytes alignment, bool zeroed,
                                      SpanOwner* owner = nullptr) noexcept REAM_EXCLUDES(lock_);
 
@@ -213,12 +230,17 @@ class PageHeap {
     Pages align{1};
     Pages room{};    // free pages behind it
     Bytes moving{};  // resident memory that the run takes over from another, by mremap
+    unsigned node = 0;
+    bool elsewhere = false;  // at any node but this
   };
 
   // With `dirty`, notes there what of the run may not read as zero.
   [[nodiscard]] Run allocate_run(Pages pages, const Where& where, DirtyRuns* dirty) noexcept
       REAM_REQUIRES(lock_);
   [[nodiscard]] Run find_run(Pages pages, const Where& where, DirtyRuns* dirty) noexcept
+      REAM_REQUIRES(lock_);
+  // The same where find_run found nothing.
+  [[nodiscard]] Run find_run_anew(Pages pages, const Where& where, DirtyRuns* dirty) noexcept
       REAM_REQUIRES(lock_);
   // Where an OS page is several pages: what shares one with pages in use is resident too.
   void note_backed_neighbours(WindowAlloc& window, Addr base, Pages pages) noexcept
@@ -236,18 +258,31 @@ class PageHeap {
   [[nodiscard]] bool next_block(HugeBlock& block) noexcept REAM_EXCLUDES(lock_);
   [[nodiscard]] HugePagePolicy::Outcome collapse(Addr region) noexcept REAM_EXCLUDES(lock_);
 
-  [[nodiscard]] bool grow(Pages pages, Pages align) noexcept REAM_REQUIRES(lock_);
+  // What is asked of new address space.
+  struct Growth {
+    Bytes align;
+    Pages asked;  // of it, by the request
+    unsigned node;
+  };
   enum class Source : std::uint8_t { kOrdinary, kPool };
-  [[nodiscard]] bool grow_by(Bytes bytes, Bytes align, Pages asked, Source source) noexcept
+  [[nodiscard]] bool grow(Pages pages, Pages align, unsigned node) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] bool grow_by(Bytes bytes, const Growth& growth, Source source) noexcept
       REAM_REQUIRES(lock_);
-  // With `after`, where the heap is to grow next.
-  [[nodiscard]] Addr map_somewhere(Bytes bytes, Bytes align, Source source, Addr& after) noexcept
+  // With `after`, where the node's part of the heap is to grow next.
+  [[nodiscard]] Addr map_somewhere(Bytes bytes, const Growth& growth, Source source,
+                                   Addr& after) noexcept REAM_REQUIRES(lock_);
+  // A window that is new becomes the node's.
+  [[nodiscard]] bool adopt(Addr base, Bytes bytes, unsigned node) noexcept REAM_REQUIRES(lock_);
+
+  // Of nodes (page_heap_nodes.cc).
+  // The first address from `hint` on that is in no window of another node.
+  [[nodiscard]] Addr past_windows_of_others(Addr hint, unsigned node) const noexcept
       REAM_REQUIRES(lock_);
-  [[nodiscard]] bool adopt(Addr base, Bytes bytes) noexcept REAM_REQUIRES(lock_);
+  [[nodiscard]] std::size_t dirtiest_window() const noexcept REAM_REQUIRES(lock_);
+  void add_node_stats(PageHeapStats& sum) const noexcept REAM_REQUIRES(lock_);
 
   // Of the system's pool of huge pages (page_heap_pool.cc).
-  [[nodiscard]] bool grow_from_pool(Bytes need, Bytes align, Pages asked) noexcept
-      REAM_REQUIRES(lock_);
+  [[nodiscard]] bool grow_from_pool(Bytes need, const Growth& growth) noexcept REAM_REQUIRES(lock_);
   // Makes a run that nobody else has read as zero. Returns how much of it the OS took.
   Bytes clear_or_purge(Addr base, Bytes bytes) noexcept;
   [[nodiscard]] bool is_free_of_pool(const WindowAlloc& window, Addr region) const noexcept
@@ -282,12 +317,12 @@ class PageHeap {
   [[nodiscard]] Span* new_large_span_locked(Pages pages, const Where& where, Bytes requested,
                                             DirtyRuns* dirty, SpanOwner* owner) noexcept
       REAM_REQUIRES(lock_);
-  [[nodiscard]] Span* new_moved_span(Pages pages, Bytes moved, Bytes room, Bytes requested,
+  [[nodiscard]] Span* new_moved_span(Pages pages, Where where, Bytes requested,
                                      SpanOwner* owner) noexcept REAM_EXCLUDES(lock_);
   void keep_purged(const Span& span) noexcept REAM_REQUIRES(lock_);
   void free_span_locked(Span& span) noexcept REAM_REQUIRES(lock_);
   bool resize_locked(Span& span, Pages want) noexcept REAM_REQUIRES(lock_);
-  void renew_if_moved(const Span& span, Addr base, Bytes bytes) const noexcept;
+  void renew_if_moved(const Span& span, Addr base, Bytes bytes) noexcept;
   [[nodiscard]] Span*& large_list_of(const Span& span) noexcept REAM_REQUIRES(lock_);
   void link_large(Span& span) noexcept REAM_REQUIRES(lock_);
   void unlink_large(Span& span) noexcept REAM_REQUIRES(lock_);
@@ -307,12 +342,17 @@ class PageHeap {
   std::array<WindowAlloc, kWindows> windows_ REAM_GUARDED_BY(lock_);
   std::array<bool, kWindows> ready_{};
   std::array<Grown, kWindows> grown_{};
+  // One more than the node of each window, 0 before it is ready; written under lock_.
+  std::array<std::uint8_t, kWindows> window_owner_{};
+  Nodes nodes_;
   MetaPool span_pool_ REAM_GUARDED_BY(lock_);
   PurgePace pace_ REAM_GUARDED_BY(lock_);
   MetaPool sub_heap_pool_ REAM_GUARDED_BY(lock_);  // apart, so that a block of spans stays one
   // Large objects that belong to no sub-heap, newest first.
   Span* large_ REAM_GUARDED_BY(lock_) = nullptr;
-  Addr next_ REAM_GUARDED_BY(lock_);  // where the heap grows next
+  std::array<Addr, Nodes::kMost> next_ REAM_GUARDED_BY(lock_){};  // where each node grows next
+  // Nodes that could not grow when they last tried.
+  std::array<bool, Nodes::kMost> starved_ REAM_GUARDED_BY(lock_){};
   WindowAlloc::PurgeRun purging_
       REAM_GUARDED_BY(lock_);  // out of the allocator while the OS takes it
   enum Due : std::uint8_t { kNotDue, kDue, kOverdue };

@@ -36,12 +36,14 @@ void PageHeap::unlink_large(Span& span) noexcept {
 
 // Ends what moving pages has left of a mapping's history: the range becomes like one never used,
 // which the OS can join with its neighbours. Best effort; the contents do not matter.
-void PageHeap::renew_if_moved(const Span& span, Addr base, Bytes bytes) const noexcept {
+void PageHeap::renew_if_moved(const Span& span, Addr base, Bytes bytes) noexcept {
   if (!span.moved || is_pooled(base, bytes)) return;
   const std::uint64_t page = os::os_page_size().n;
   const Addr first(round_up(base.n, page));
   const Addr last(round_down((base + bytes).n, page));
-  if (first < last) static_cast<void>(os::renew(first, last - first));
+  if (first >= last) return;
+  static_cast<void>(os::renew(first, last - first));
+  nodes_.place(node_of(first), first, last - first);
 }
 
 Span* PageHeap::new_large_span_locked(Pages pages, const Where& where, Bytes requested,
@@ -70,12 +72,12 @@ Span* PageHeap::new_large_span(Bytes bytes, Bytes alignment, bool zeroed,
   if (bytes.n > kMaxObjectBytes || alignment.n > kMaxAlignment) return nullptr;
   const Bytes charged = bytes_of(pages_for(bytes));
   if (owner != nullptr && !owner->budget.charge(charged)) return nullptr;
+  const Where where{.align = pages_for(alignment), .node = nodes_.here()};
   DirtyRuns dirty;
   Span* span = nullptr;
   {
     os::MutexLock hold(lock_);
-    span = new_large_span_locked(pages_for(bytes), {.align = pages_for(alignment)}, bytes,
-                                 zeroed ? &dirty : nullptr, owner);
+    span = new_large_span_locked(pages_for(bytes), where, bytes, zeroed ? &dirty : nullptr, owner);
   }
   if (span != nullptr) dirty.clear(!is_pooled(Addr(span->base), Bytes(span->bytes())));
   if (span == nullptr && owner != nullptr) owner->budget.refund(charged);
@@ -160,15 +162,13 @@ bool move_or_copy(Addr from, Addr to, Bytes bytes) noexcept {
 
 }  // namespace
 
-Span* PageHeap::new_moved_span(Pages pages, Bytes moved, Bytes room, Bytes requested,
+Span* PageHeap::new_moved_span(Pages pages, Where where, Bytes requested,
                                SpanOwner* owner) noexcept {
-  const Pages align = pages_for(os::os_page_size());
   os::MutexLock hold(lock_);
   if (moved_spans_ >= kMaxMovedSpans) return nullptr;
-  Span* to =
-      new_large_span_locked(pages, {align, pages_for(room), moved}, requested, nullptr, owner);
-  if (to == nullptr)
-    to = new_large_span_locked(pages, {align, {}, moved}, requested, nullptr, owner);
+  Span* to = new_large_span_locked(pages, where, requested, nullptr, owner);
+  where.room = {};
+  if (to == nullptr) to = new_large_span_locked(pages, where, requested, nullptr, owner);
   if (to == nullptr) return nullptr;
   if (is_pooled(Addr(to->base), Bytes(to->bytes()))) {
     free_span_locked(*to);
@@ -189,13 +189,20 @@ Span* PageHeap::move_pages(Span& span, Bytes bytes, Bytes room) noexcept {
   SpanOwner* const owner = owner_of(span);
   const Bytes added = bytes_of(want) - moved;
   if (owner != nullptr && !owner->budget.charge(added)) return nullptr;
-  Span* const to = new_moved_span(want, moved, room, bytes, owner);
+  const Where where{.align = pages_for(os::os_page_size()),
+                    .room = pages_for(room),
+                    .moving = moved,
+                    .node = node_of(Addr(span.base))};  // where its memory is
+  Span* const to = new_moved_span(want, where, bytes, owner);
   if (to == nullptr) {
     if (owner != nullptr) owner->budget.refund(added);
     return nullptr;
   }
   const Addr from(span.base);
   const bool left_nothing = move_or_copy(from, Addr(to->base), moved);  // both are ours: no lock
+  // What moves is placed as it was. That was elsewhere if the run is not where it was asked for.
+  if (node_of(Addr(to->base)) != where.node)
+    nodes_.place(node_of(Addr(to->base)), Addr(to->base), moved);
   {
     os::MutexLock hold(lock_);
     free_span_locked(span);

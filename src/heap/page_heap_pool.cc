@@ -26,14 +26,14 @@ constexpr std::uint32_t kMostGivenBack = 8192;
 
 }  // namespace
 
-bool PageHeap::grow_from_pool(Bytes need, Bytes align, Pages asked) noexcept {
+bool PageHeap::grow_from_pool(Bytes need, const Growth& growth) noexcept {
   if (pool_pause_ > 0) {
     --pool_pause_;
     return false;
   }
   const Bytes ahead(std::min(round_down(counts_.grown.n / 8, kChunkBytes.n), kMostAhead.n));
-  if ((ahead > need && grow_by(ahead, align, asked, Source::kPool)) ||
-      grow_by(need, align, asked, Source::kPool)) {
+  if ((ahead > need && grow_by(ahead, growth, Source::kPool)) ||
+      grow_by(need, growth, Source::kPool)) {
     pool_refusals_ = 0;
     return true;
   }
@@ -81,6 +81,7 @@ Bytes PageHeap::give_back_to_pool(WindowAlloc& window, Addr base, Bytes bytes) n
       continue;
     }
     if (pool_given_back_ >= kMostGivenBack || !os::renew(at, stop - at)) break;
+    nodes_.place(node_of(at), at, stop - at);
     ++pool_given_back_;
     pooled_.remove(at, stop - at);
     REAM_CHECK(window.mark_scavenged(at, Pages((stop - at).n / kPageBytes)));

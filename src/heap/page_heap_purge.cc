@@ -84,6 +84,11 @@ PageHeap::Purged PageHeap::purge_some(Bytes want) noexcept {
   {
     os::MutexLock hold(lock_);
     if (purging_) return {.busy = true};
+    // Of several nodes none is to give back all before the next gives anything.
+    if (nodes_.several()) {
+      const std::size_t dirtiest = dirtiest_window();
+      if (ready_[dirtiest]) run = windows_[dirtiest].begin_purge(want);
+    }
     while (!run && w-- > 0) {
       if (ready_[w]) run = windows_[w].begin_purge(want);
     }
@@ -94,7 +99,7 @@ PageHeap::Purged PageHeap::purge_some(Bytes want) noexcept {
   before_purge(run.base, bytes);
   const Bytes given_back = clear_or_purge(run.base, bytes);
   os::MutexLock hold(lock_);
-  windows_[w].end_purge(run, true);
+  windows_[window_of(run.base)].end_purge(run, true);
   purging_ = {};
   publish();
   counts_.purged_bytes += given_back.n;

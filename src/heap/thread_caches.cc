@@ -19,15 +19,15 @@ constinit ThreadCache g_bypass{.bypass = true};
 // The state of an entry that repair() has passed: taken, and none that objects have.
 constexpr std::uint8_t kSeen = kLive | kZeroBit;
 
-// More lists than CPUs would only spread the objects.
-unsigned most_shards() noexcept {
+// More lists than CPUs would only spread the objects. Each node has as many as the others.
+unsigned most_shards(unsigned nodes) noexcept {
   static constinit unsigned g_most = 0;  // a race writes the same value twice
   unsigned most = __atomic_load_n(&g_most, __ATOMIC_RELAXED);
   if (most == 0) {
     most = std::clamp(os::cpu_count(), 1u, Heap::kMaxShards);
     __atomic_store_n(&g_most, most, __ATOMIC_RELAXED);
   }
-  return most;
+  return nodes == 1 ? most : std::max(most / nodes, 1u) * nodes;
 }
 
 // Above the soft memory limit a cache may hold such a part of its budget.
@@ -112,15 +112,22 @@ void ThreadCaches::drop_empty_arrays(ThreadCache& cache) noexcept {
 }
 
 std::uint8_t ThreadCaches::choose_shard(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
+  const Nodes& nodes = heap.page_heap().nodes();
+  if (nodes.several()) [[unlikely]]
+    follow_node(nodes, cache);
   if (!heap.central(c, cache.shard).busy()) [[likely]]
     return cache.shard;
-  const unsigned next = (cache.shard + 1u) % most_shards();
-  if (next >= shards()) {
-    os::MutexLock hold(lock_);  // fork must not miss a list
-    if (next >= shards_) __atomic_store_n(&shards_, next + 1, __ATOMIC_RELAXED);
-  }
+  const unsigned count = nodes.count();
+  const unsigned next = (cache.shard + count) % most_shards(count);
+  open_shard(next);
   cache.shard = static_cast<std::uint8_t>(next);
   return cache.shard;
+}
+
+void ThreadCaches::open_shard(unsigned shard) noexcept {
+  if (shard < shards()) return;
+  os::MutexLock hold(lock_);  // fork must not miss a list
+  if (shard >= shards_) __atomic_store_n(&shards_, shard + 1, __ATOMIC_RELAXED);
 }
 
 // After the worker has taken objects from the bottom: the others move there.
@@ -150,7 +157,7 @@ bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept
   if (cache.room[c] == 0) return false;
   cache.met[c] = ThreadCache::Met::kDry;
   const std::uint32_t want = std::max(cache.room[c] / 2u, 1u);
-  std::uint32_t got = heap.transfers().of(c).take(bin.base, want);
+  std::uint32_t got = heap.transfers().of(c, heap.page_heap().nodes()).take(bin.base, want);
   if (got == 0) {
     const std::uint8_t shard = choose_shard(heap, cache, c);
     got = heap.central(c, shard).fetch(heap.page_heap(), c, shard, bin.base, want);
@@ -181,8 +188,16 @@ void ThreadCaches::overflow(Heap& heap, ThreadCache& cache, ClassIndex c) noexce
 // they change hands: the child of a fork at that moment loses them, but never finds one that a
 // list has too.
 void ThreadCaches::give_bottom(Heap& heap, Bin& bin, ClassIndex c, std::uint32_t count) noexcept {
+  const Nodes& nodes = heap.page_heap().nodes();
+  if (nodes.several()) [[unlikely]]
+    count -= std::min(count, give_home(heap, bin));
   TransferCaches& transfers = heap.transfers();
-  count -= transfers.of(c).put(bin, c, count, transfers.room(), heap.page_heap().limit());
+  if (count > 0) [[likely]]
+    count -= transfers.of(c, nodes).put(bin, c, count, transfers.room(), heap.page_heap().limit());
+  give_to_lists(heap, bin, count);
+}
+
+void ThreadCaches::give_to_lists(Heap& heap, Bin& bin, std::uint32_t count) noexcept {
   constexpr std::uint32_t kBatch = 64;
   std::array<Taken, kBatch> batch;
   while (count > 0) {

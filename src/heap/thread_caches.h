@@ -19,6 +19,7 @@
 namespace ream {
 
 class Heap;
+class Nodes;
 
 class ThreadCaches {
  public:
@@ -48,8 +49,12 @@ class ThreadCaches {
   // The same of all other threads, whatever they do.
   void take_all(Heap& heap) noexcept REAM_EXCLUDES(idle_lock_, lock_);
 
-  // Moves a thread to another shard when the central list it uses is busy.
+  // Moves a thread to another shard of its node when the central list it uses is busy, or when the
+  // thread is at another node than that.
   [[nodiscard]] std::uint8_t choose_shard(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept;
+
+  // Makes a shard one of those in use.
+  void open_shard(unsigned shard) noexcept REAM_EXCLUDES(lock_);
 
   // Totals over the caches of all threads, and over those that ended.
   struct BinTotals {
@@ -91,6 +96,10 @@ class ThreadCaches {
   // Makes room for others' growth: drops arrays that hold nothing now.
   void drop_empty_arrays(ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
   void give_bottom(Heap& heap, Bin& bin, ClassIndex c, std::uint32_t count) noexcept;
+  static void give_to_lists(Heap& heap, Bin& bin, std::uint32_t count) noexcept;
+  // Of several memory nodes (heap_nodes.cc).
+  REAM_COLD void follow_node(const Nodes& nodes, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
+  REAM_COLD static std::uint32_t give_home(Heap& heap, Bin& bin) noexcept;
   void trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t moved_bytes) noexcept;
   void destroy(Heap& heap, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
   static void repair(const PageMap& map, Bin& bin) noexcept;

@@ -12,7 +12,8 @@
 // size.
 //
 // CPUs are parted into groups of kGroupCpus; each has its own caches, so a lock is shared by few,
-// and objects stay near. NUMA nodes count their CPUs in groups of neighbours as a rule.
+// and objects stay near. Of several memory nodes each has groups of its own, and objects that lie
+// at another node pass by here (heap_nodes.cc).
 //
 // Thread safety: all functions lock, unless they say otherwise. Fork: the locks are held, so a
 // batch is in a bin or here, never half.
@@ -36,6 +37,7 @@
 #include "base/root_access.h"
 #include "heap/lock_ranks.h"
 #include "heap/memory_limit.h"
+#include "heap/nodes.h"
 #include "heap/thread_cache.h"
 #include "heap/work_budget.h"
 #include "os/mutex.h"
@@ -147,10 +149,13 @@ class TransferCaches {
   static constexpr unsigned kMaxGroups = 16;
 
   // The cache of this thread's CPU.
-  [[nodiscard]] TransferCache& of(ClassIndex c) noexcept {
+  [[nodiscard]] TransferCache& of(ClassIndex c, const Nodes& nodes) noexcept {
     const unsigned groups = __atomic_load_n(&groups_, __ATOMIC_RELAXED);
-    return caches_[groups <= 1 ? 0 : os::current_cpu() / kGroupCpus % groups][c];
+    return caches_[groups <= 1 ? 0 : group_here(nodes, groups)][c];
   }
+
+  // Gives each node groups of its own. REQUIRES: as for start().
+  void part(unsigned nodes) noexcept;
 
   // Once, before any other function; in the only thread.
   void start() noexcept;
@@ -178,6 +183,13 @@ class TransferCaches {
  private:
   friend struct inspect::RootAccess;
 
+  [[nodiscard]] static unsigned group_here(const Nodes& nodes, unsigned groups) noexcept {
+    if (nodes.several()) [[unlikely]]
+      return group_at_node(nodes, groups);
+    return os::current_cpu() / kGroupCpus % groups;
+  }
+  [[nodiscard]] REAM_COLD static unsigned group_at_node(const Nodes& nodes,
+                                                        unsigned groups) noexcept;
   [[nodiscard]] bool give_idle_of(Heap& heap, TransferCache& cache, ClassIndex c,
                                   const WorkBudget& budget) noexcept;
 
