@@ -114,6 +114,15 @@ TEST_F(OptionsTest, HugePagesHaveFourModes) {
   EXPECT_EQ(g_messages, "ream: bad value for REAM_HUGE_PAGES: \"alway\" ignored\n");
 }
 
+TEST_F(OptionsTest, Nodes) {
+  EXPECT_TRUE(parse({}).numa);
+  EXPECT_TRUE(parse({"REAM_NUMA=on"}).numa);
+  EXPECT_FALSE(parse({"REAM_NUMA=off"}).numa);
+  EXPECT_EQ(g_messages, "");
+  EXPECT_TRUE(parse({"REAM_NUMA=2"}).numa);
+  EXPECT_EQ(g_messages, "ream: bad value for REAM_NUMA: \"2\" ignored\n");
+}
+
 TEST_F(OptionsTest, TheReportIsAName) {
   const char* entry = "REAM_REPORT=/tmp/a=b.json";
   EXPECT_EQ(parse({entry}).report, entry + std::string("REAM_REPORT=").size());
