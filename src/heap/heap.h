@@ -223,8 +223,9 @@ class Heap {
   };
   // As make_room: of a sub-heap's budget or, where that has room, of the heap. Null: of the heap.
   [[nodiscard]] REAM_COLD bool make_room_in(SubHeap* sub, Bytes bytes, Attempts& tried) noexcept;
-  // The list of large spans of a node that this thread uses.
-  [[nodiscard]] unsigned large_shard(unsigned node) const noexcept;
+
+  // Of several memory nodes: the shard of large spans that this thread uses for one of them.
+  [[nodiscard]] REAM_COLD unsigned large_shard(unsigned node) const noexcept;
 
   // Objects of a class without a thread cache.
   [[nodiscard]] void* allocate_bypassing(ClassIndex c, bool& zero) noexcept;

@@ -20,16 +20,20 @@ void ThreadCaches::follow_node(const Nodes& nodes, ThreadCache& cache) noexcept 
 }
 
 // What a consumer frees is often another node's, and would be handed out here: all of it in the bin
-// goes home, before anything else and past the transfer cache. Returns how many objects that were.
-std::uint32_t ThreadCaches::give_home(Heap& heap, Bin& bin) noexcept {
-  const PageHeap& pages = heap.page_heap();
+// goes home, and past the transfer cache. `count` objects are to leave: it becomes more if there
+// are more of other nodes. Those come to lie at the bottom, first the ones of this node. Returns
+// how many these are.
+std::uint32_t ThreadCaches::sort_by_node(const PageHeap& pages, Bin& bin,
+                                         std::uint32_t& count) noexcept {
   const unsigned node = pages.nodes().here();
-  const Taken* const own = std::partition(
-      bin.base, bin.top,
-      [&pages, node](const Taken& t) noexcept { return pages.node_of(Addr(t.object)) != node; });
-  const auto count = static_cast<std::uint32_t>(own - bin.base);
-  give_to_lists(heap, bin, count);
-  return count;
+  Taken* const own = std::partition(bin.base, bin.top, [&pages, node](const Taken& t) noexcept {
+    return pages.node_of(Addr(t.object)) != node;
+  });
+  const auto foreign = static_cast<std::uint32_t>(own - bin.base);
+  const std::uint32_t near = count - std::min(count, foreign);
+  std::rotate(bin.base, own, own + near);
+  count = foreign + near;
+  return near;
 }
 
 void TransferCaches::part(unsigned nodes) noexcept {

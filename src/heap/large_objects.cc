@@ -18,7 +18,8 @@ void* Heap::allocate_large(std::size_t bytes, std::size_t alignment, bool zeroed
   before_growth();
   if (bytes > PageHeap::kMaxObjectBytes || alignment > PageHeap::kMaxAlignment) return nullptr;
   if (alignment <= kPageBytes && bytes <= LargeCache::kMaxSpanBytes) {
-    const unsigned shard = large_shard(page_heap_.nodes().here());
+    const Nodes& nodes = page_heap_.nodes();
+    const unsigned shard = nodes.several() ? large_shard(nodes.here()) : t_cache->shard;
     const LargeCache::Taken cached = large_cache_.take(shard, pages_for(Bytes(bytes)));
     if (cached.fitting != nullptr) return reuse_large(*cached.fitting, bytes, zeroed);
     if (cached.evicted != nullptr) page_heap_.free_span(*cached.evicted);
@@ -46,7 +47,9 @@ void Heap::free_large(const LiveObject& object) noexcept {
   if (__atomic_exchange_n(object.state, kCached, __ATOMIC_ACQ_REL) != kLive) {
     fatal_at(kFreeTexts.freed, Addr(object.address).n);
   }
-  const unsigned shard = large_shard(page_heap_.node_of(Addr(object.address)));
+  const bool several = page_heap_.nodes().several();
+  const unsigned shard =
+      several ? large_shard(page_heap_.node_of(Addr(object.address))) : t_cache->shard;
   Span* rest = large_cache_.put(shard, *object.span);
   if (rest != nullptr) page_heap_.free_span(*rest);
   worker_.notify();

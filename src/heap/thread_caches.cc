@@ -189,15 +189,11 @@ void ThreadCaches::overflow(Heap& heap, ThreadCache& cache, ClassIndex c) noexce
 // list has too.
 void ThreadCaches::give_bottom(Heap& heap, Bin& bin, ClassIndex c, std::uint32_t count) noexcept {
   const Nodes& nodes = heap.page_heap().nodes();
+  std::uint32_t near = count;
   if (nodes.several()) [[unlikely]]
-    count -= std::min(count, give_home(heap, bin));
+    near = sort_by_node(heap.page_heap(), bin, count);
   TransferCaches& transfers = heap.transfers();
-  if (count > 0) [[likely]]
-    count -= transfers.of(c, nodes).put(bin, c, count, transfers.room(), heap.page_heap().limit());
-  give_to_lists(heap, bin, count);
-}
-
-void ThreadCaches::give_to_lists(Heap& heap, Bin& bin, std::uint32_t count) noexcept {
+  count -= transfers.of(c, nodes).put(bin, c, near, transfers.room(), heap.page_heap().limit());
   constexpr std::uint32_t kBatch = 64;
   std::array<Taken, kBatch> batch;
   while (count > 0) {

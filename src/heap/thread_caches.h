@@ -20,6 +20,7 @@ namespace ream {
 
 class Heap;
 class Nodes;
+class PageHeap;
 
 class ThreadCaches {
  public:
@@ -96,10 +97,10 @@ class ThreadCaches {
   // Makes room for others' growth: drops arrays that hold nothing now.
   void drop_empty_arrays(ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
   void give_bottom(Heap& heap, Bin& bin, ClassIndex c, std::uint32_t count) noexcept;
-  static void give_to_lists(Heap& heap, Bin& bin, std::uint32_t count) noexcept;
   // Of several memory nodes (heap_nodes.cc).
   REAM_COLD void follow_node(const Nodes& nodes, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
-  REAM_COLD static std::uint32_t give_home(Heap& heap, Bin& bin) noexcept;
+  [[nodiscard]] REAM_COLD static std::uint32_t sort_by_node(const PageHeap& pages, Bin& bin,
+                                                            std::uint32_t& count) noexcept;
   void trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t moved_bytes) noexcept;
   void destroy(Heap& heap, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
   static void repair(const PageMap& map, Bin& bin) noexcept;
