@@ -170,7 +170,7 @@ TEST_P(PageHeapNodesTest, AFullWindowIsFollowedByOneOfNoOtherNode) {
   EXPECT_TRUE(is_placed(span));
   if (count() < 8) {
     EXPECT_EQ(node_of(span), 0u);
-    EXPECT_EQ(window_of(span.base), 1u);
+    EXPECT_GT(window_of(span.base), window_of(begin.n));
   }
   EXPECT_TRUE(heap->is_valid());
   ::munmap(at, (end - begin).n);
