@@ -70,7 +70,10 @@ bool parse_list(const char* p, unsigned limit, Visit visit) noexcept {
     unsigned first = 0;
     if (!parse_number(p, first)) return false;
     unsigned last = first;
-    if (*p == '-' && (!parse_number(++p, last) || last < first)) return false;
+    if (*p == '-') {
+      ++p;
+      if (!parse_number(p, last) || last < first) return false;
+    }
     for (unsigned n = first; n <= last && n < limit; ++n) visit(n);
     if (*p == '\n' || *p == '\0') return true;
     if (*p != ',') return false;
