@@ -10,9 +10,9 @@
 //
 // An array starts small. Running dry doubles it up to kFreeGrowthBytes of objects; beyond, it
 // doubles when the thread has run it both dry and over, up to kMaxBinBytes: a thread that only
-// allocates or only frees needs no more. Arrays grow together to 3/2 kMaxCacheBytes, which bounds
-// what a cache holds; where that hinders one, arrays that lie empty are dropped. A thread's share
-// of kAllCachesBytes, between kMinCacheBytes and kMaxCacheBytes, is its budget; each time half a
+// allocates or only frees needs no more. A thread's share of kAllCachesBytes, between
+// kMinCacheBytes and kMaxCacheBytes, is its budget. Arrays grow together to 3/2 of it, which bounds
+// what a cache holds; where that hinders one, arrays that lie empty are dropped. Each time half a
 // budget has passed through the central lists, the whole cache is cut back to one.
 //
 // Of a thread that sleeps the worker takes objects away, from the bottom of its bins, without its

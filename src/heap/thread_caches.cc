@@ -78,8 +78,8 @@ bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
                                           : std::min(ThreadCache::max_capacity(c), before * 2);
   if (after == before) return false;
   const std::uint64_t added = std::uint64_t{after - before} * kSizeClasses[c].object_bytes;
-  constexpr std::uint64_t kMost = ThreadCache::kMaxCacheBytes + ThreadCache::kMaxCacheBytes / 2;
-  if (cache.capacity_bytes + added > kMost) {
+  const std::uint64_t most = budget() + budget() / 2;
+  if (cache.capacity_bytes + added > most) {
     cache.wants_room = true;
     return false;
   }
