@@ -27,13 +27,6 @@ std::uint64_t activity(const ThreadCache& cache) noexcept {
   return sum;
 }
 
-std::uint32_t objects_in(const Bin& bin) noexcept {
-  const std::uint64_t base = Addr(__atomic_load_n(&bin.base, __ATOMIC_RELAXED)).n;
-  const std::uint64_t top = Addr(__atomic_load_n(&bin.top, __ATOMIC_RELAXED)).n;
-  const auto bytes = static_cast<std::int64_t>(top - base);
-  return bytes > 0 ? static_cast<std::uint32_t>(bytes) / sizeof(Taken) : 0;
-}
-
 bool has_objects(const ThreadCache& cache) noexcept {
   return std::any_of(cache.bins.begin(), cache.bins.end(),
                      [](const Bin& bin) noexcept { return objects_in(bin) > 0; });
@@ -48,7 +41,8 @@ std::uint32_t ThreadCaches::take_from(ThreadCache& cache, Batch& batch) noexcept
   for (std::size_t c = 0; c < kClassCount; ++c) {
     Bin& bin = cache.bins[c];
     before[c] = bin.base;
-    const std::uint32_t count = std::min(objects_in(bin), kTakenAtOnce - claimed);
+    const std::uint32_t count = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(objects_in(bin), kTakenAtOnce - claimed));
     if (count > 0) __atomic_store_n(&bin.base, bin.base + count, __ATOMIC_RELAXED);
     claimed += count;
   }

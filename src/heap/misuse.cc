@@ -14,8 +14,8 @@ LiveObject live_object(const PageHeap& heap, const void* address,
     start_heap();  // perhaps the first call of the process: the message needs its sink
     fatal_at(heap.may_own(a) ? texts.freed : texts.foreign, a.n);
   }
-  const std::uint32_t index = span->index_of(a.n);
-  if (index == span->objects || span->object_address(index) != a.n) fatal_at(texts.interior, a.n);
+  const std::uint32_t index = span->index_if_begin(a.n);
+  if (index >= span->objects || span->object_address(index) != a.n) fatal_at(texts.interior, a.n);
   std::uint8_t* state = span->states() + index;
   if (!is_live(load_state(*state))) fatal_at(texts.freed, a.n);
   return {span, state, Addr(a).ptr()};

@@ -12,8 +12,8 @@
 // doubles when the thread has run it both dry and over, up to kMaxBinBytes: a thread that only
 // allocates or only frees needs no more. A thread's share of kAllCachesBytes, between
 // kMinCacheBytes and kMaxCacheBytes, is its budget. Arrays grow together to 3/2 of it, which bounds
-// what a cache holds; where that hinders one, arrays that lie empty are dropped. Each time half a
-// budget has passed through the central lists, the whole cache is cut back to one.
+// what a cache holds; where that has refused 64 calls a first array, all arrays are dropped. Each
+// time half a budget has passed through the central lists, the whole cache is cut back to one.
 //
 // Of a thread that sleeps the worker takes objects away, from the bottom of its bins, without its
 // help (idle_caches.cc): it moves `base` up. malloc therefore moves `top` first and compares then:
@@ -74,6 +74,7 @@ struct ThreadCache {
   static constexpr std::uint32_t kFirstBinObjects = 8;
   static constexpr std::size_t kFirstBinBytes = 4 << 10;
   static constexpr std::size_t kFreeGrowthBytes = 16 << 10;
+  static constexpr std::uint16_t kMostRefused = 64;
   static constexpr std::uint64_t kAllCachesBytes = 32 << 20;
   static constexpr std::uint64_t kMinCacheBytes = 64 << 10;
   static constexpr std::uint64_t kMaxCacheBytes = 4 << 20;
@@ -98,7 +99,7 @@ struct ThreadCache {
   std::uint8_t shard = 0;
   // Objects bypass a cache without arrays: the thread has none yet, or has it no more.
   bool bypass = false;
-  bool wants_room = false;           // an array could not grow, for capacity_bytes
+  std::uint16_t refused = 0;         // first arrays not made, for capacity_bytes
   std::uint64_t capacity_bytes = 0;  // of objects that the arrays have room for
   std::uint64_t flow_bytes = 0;      // through the central lists since the last trim
   ThreadCache* next = nullptr;       // registry links, under its lock
@@ -152,6 +153,13 @@ REAM_INLINE void set_top(Bin& bin, Taken* top) noexcept {
 // that: addresses as signed numbers.
 REAM_INLINE bool is_below(const Taken* a, const Taken* b) noexcept {
   return static_cast<std::int64_t>(Addr(a).n) < static_cast<std::int64_t>(Addr(b).n);
+}
+
+// How many objects a bin holds, also seen from another thread; 0 of one that is overdrawn.
+inline std::uint64_t objects_in(const Bin& bin) noexcept {
+  const Taken* const base = __atomic_load_n(&bin.base, __ATOMIC_RELAXED);
+  const Taken* const top = __atomic_load_n(&bin.top, __ATOMIC_RELAXED);
+  return is_below(base, top) ? (Addr(top).n - Addr(base).n) / sizeof(Taken) : 0;
 }
 
 // Whether a bin has no object to pop.

@@ -80,8 +80,9 @@ bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
   const std::uint64_t added = std::uint64_t{after - before} * kSizeClasses[c].object_bytes;
   const std::uint64_t most = budget() + budget() / 2;
   if (cache.capacity_bytes + added > most) {
-    cache.wants_room = true;
-    return false;
+    if (before != 0 || ++cache.refused < ThreadCache::kMostRefused) return false;
+    make_way(g_heap, cache);
+    if (cache.capacity_bytes + added > most) return false;
   }
   os::MutexLock hold(lock_);
   auto* array = static_cast<Taken*>(pool_.allocate(after * sizeof(Taken), map_metadata));
@@ -96,6 +97,19 @@ bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
   cache.room[c] = static_cast<std::uint16_t>(after);
   cache.capacity_bytes += added;
   return true;
+}
+
+// A class without an array is served by the central lists, a lock an object. Those that this thread
+// uses now get theirs again.
+void ThreadCaches::make_way(Heap& heap, ThreadCache& cache) noexcept {
+  cache.refused = 0;
+  for (std::size_t c = 1; c < kClassCount; ++c) {
+    Bin& bin = cache.bins[c];
+    if (bin.base == nullptr) continue;
+    settle(cache, static_cast<ClassIndex>(c));
+    if (bin.size() > 0) give_bottom(heap, bin, static_cast<ClassIndex>(c), bin.size());
+  }
+  drop_empty_arrays(cache);
 }
 
 void ThreadCaches::drop_empty_arrays(ThreadCache& cache) noexcept {
@@ -130,15 +144,16 @@ void ThreadCaches::open_shard(unsigned shard) noexcept {
   if (shard >= shards_) __atomic_store_n(&shards_, shard + 1, __ATOMIC_RELAXED);
 }
 
-// After the worker has taken objects from the bottom: the others move there.
+// After the worker has taken objects from the bottom: the others move there. Top comes first: the
+// child of a fork in between finds fewer objects, not such as the worker took.
 void ThreadCaches::settle(ThreadCache& cache, ClassIndex c) noexcept {
   Bin& bin = cache.bins[c];
   Taken* const array = cache.array(c);
   if (bin.base == array) return;
   const std::uint32_t size = bin.size();
   std::copy(bin.base, bin.top, array);
-  __atomic_store_n(&bin.base, array, __ATOMIC_RELAXED);
   set_top(bin, array + size);
+  __atomic_store_n(&bin.base, array, __ATOMIC_RELEASE);
 }
 
 bool ThreadCaches::refill(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
@@ -219,7 +234,6 @@ void ThreadCaches::trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t mov
   cache.flow_bytes += moved_bytes;
   if (cache.flow_bytes < most / 2) return;
   cache.flow_bytes = 0;
-  if (std::exchange(cache.wants_room, false)) drop_empty_arrays(cache);
   std::uint64_t total = 0;
   for (std::size_t c = 1; c < kClassCount; ++c) {
     total += std::uint64_t{cache.bins[c].size()} * kSizeClasses[c].object_bytes;
@@ -279,11 +293,9 @@ ThreadCaches::BinTotals ThreadCaches::totals(ClassIndex c) noexcept {
   sum.frees = __atomic_load_n(&ended_frees_[c], __ATOMIC_RELAXED);
   for (const ThreadCache* cache = first_; cache != nullptr; cache = cache->next) {
     const Bin& bin = cache->bins[c];
-    const Taken* base = __atomic_load_n(&bin.base, __ATOMIC_RELAXED);
-    const Taken* top = __atomic_load_n(&bin.top, __ATOMIC_RELAXED);
-    // The two may come from before and after a change of the array: then the bin counts as empty.
-    if (top >= base && top - base <= ThreadCache::kMaxBinObjects)
-      sum.cached += static_cast<std::uint64_t>(top - base);
+    // Top and base may come from before and after a change of the array: then it counts as empty.
+    const std::uint64_t objects = objects_in(bin);
+    if (objects <= ThreadCache::kMaxBinObjects) sum.cached += objects;
     sum.frees += load_frees(bin);
   }
   return sum;
@@ -322,11 +334,12 @@ void ThreadCaches::orphan_others() noexcept {
 // last kind one is kept, the last is dropped.
 void ThreadCaches::repair(const PageMap& map, Bin& bin) noexcept {
   Taken* top = bin.base;
-  for (const Taken* entry = bin.base; entry < bin.top; ++entry) {
+  for (const Taken* entry = bin.base; is_below(entry, bin.top); ++entry) {
     Span* span = map.span_for_first_page(Addr(entry->object).n);
     if (span == nullptr || &span->states()[span->index_of(Addr(entry->object).n)] != entry->state)
       continue;
-    if (load_state(*entry->state) == kSeen) continue;
+    const std::uint8_t state = load_state(*entry->state);
+    if (state == kSeen || (state & kTakenBit) == 0) continue;
     store_state(*entry->state, kSeen);
     *top++ = *entry;
   }

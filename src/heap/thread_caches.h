@@ -94,7 +94,9 @@ class ThreadCaches {
   // What each cache may hold at this moment, given how many there are.
   [[nodiscard]] std::uint64_t budget() const noexcept;
   [[nodiscard]] bool enlarge(ThreadCache& cache, ClassIndex c) noexcept REAM_EXCLUDES(lock_);
-  // Makes room for others' growth: drops arrays that hold nothing now.
+  // Makes room for arrays of other classes: gives all objects back and drops all arrays. REQUIRES:
+  // the owner holds the cache's lock.
+  void make_way(Heap& heap, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
   void drop_empty_arrays(ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
   void give_bottom(Heap& heap, Bin& bin, ClassIndex c, std::uint32_t count) noexcept;
   // Of several memory nodes (heap_nodes.cc).

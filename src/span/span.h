@@ -116,6 +116,11 @@ struct Span {
   [[nodiscard]] std::uint32_t index_of(std::uint64_t address) const noexcept {
     return is_large() ? 0 : static_cast<std::uint32_t>((address - base) / object_bytes);
   }
+  // The object that begins at `address` if one does, else any index up to `objects`. Without a
+  // division. REQUIRES: contains(address).
+  [[nodiscard]] std::uint32_t index_if_begin(std::uint64_t address) const noexcept {
+    return static_cast<std::uint32_t>((address - base) * reciprocal >> 32);
+  }
   [[nodiscard]] std::uint64_t object_address(std::uint32_t index) const noexcept {
     return base + std::uint64_t{index} * object_bytes;
   }

@@ -121,5 +121,36 @@ TEST(ForkTest, AnObjectTwiceInAnOrphanedCacheIsTakenOnce) {
   EXPECT_EQ(result, 0);
 }
 
+// A thread that was about to find a bin dry has overdrawn it, perhaps one without an array. And
+// what the worker took from a bin whose owner was moving the rest is the worker's.
+TEST(ForkTest, AnOrphanedCacheMayBeOverdrawn) {
+  constexpr std::size_t kBytes = 1500;
+  std::atomic<ThreadCache*> cache{nullptr};
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    std::vector<void*> objects;
+    for (unsigned i = 0; i < 4; ++i) objects.push_back(g_heap.allocate(kBytes));
+    for (void* p : objects) g_heap.free(p);
+    cache = t_cache;
+    while (!stop.load()) std::this_thread::yield();
+  });
+  while (cache.load() == nullptr) std::this_thread::yield();
+  Bin& none = cache.load()->bins[class_of(777)];
+  Bin& some = cache.load()->bins[class_of(kBytes)];
+  ASSERT_EQ(none.limit, nullptr);
+  ASSERT_GE(some.size(), 4u);
+  const int result = os::exit_of_child([&] {
+    static_cast<void>(pop(none));
+    store_state(*some.base->state, kFree);  // a list has it
+    std::vector<void*> objects;
+    for (unsigned i = 0; i < 1000; ++i) objects.push_back(g_heap.allocate(100));
+    for (void* p : objects) g_heap.free(p);
+    return g_heap.caches().count() == 1 ? 0 : 1;
+  });
+  stop = true;
+  other.join();
+  EXPECT_EQ(result, 0);
+}
+
 }  // namespace
 }  // namespace ream

@@ -134,6 +134,37 @@ TEST(ThreadCachesTest, AThreadThatEndsGivesAllBack) {
   EXPECT_TRUE(g_heap.is_valid());
 }
 
+// What a thread used once must not keep the classes that it uses now from being cached.
+TEST(ThreadCachesTest, AFullCacheMakesWayForOtherClasses) {
+  in_thread([] {
+    for (std::size_t c = kClassCount; --c > 0;) {
+      const std::size_t bytes = kSizeClasses[c].object_bytes;
+      for (unsigned i = 0; i < 2 * ThreadCache::kMostRefused; ++i)
+        g_heap.free(g_heap.allocate(bytes));
+      EXPECT_NE(t_cache->bins[c].limit, nullptr) << bytes;
+      EXPECT_LE(t_cache->capacity_bytes, kMostCached);
+    }
+  });
+  EXPECT_TRUE(g_heap.is_valid());
+}
+
+// An overdrawn bin of another thread counts as empty.
+TEST(ThreadCachesTest, StatisticsOfAnOverdrawnBin) {
+  in_thread([] {
+    const ClassIndex c = class_of(3000);
+    void* p = g_heap.allocate(3000);
+    g_heap.free(p);
+    while (pop(t_cache->bins[c]) != nullptr) {
+    }
+    EXPECT_EQ(objects_in(t_cache->bins[c]), 0u);
+    EXPECT_EQ(objects_in(t_cache->bins[kLargeClass]), 0u);
+    static_cast<void>(pop(t_cache->bins[kLargeClass]));
+    EXPECT_EQ(objects_in(t_cache->bins[kLargeClass]), 0u);
+    settle_overdraft(t_cache->bins[kLargeClass]);
+    settle_overdraft(t_cache->bins[c]);
+  });
+}
+
 // Threads without a cache share an empty one. One of them may be about to find a bin of it dry, at
 // any moment of another's first call.
 TEST(ThreadCachesTest, TheFirstCallOfAThreadFindsTheSharedCacheOverdrawn) {
