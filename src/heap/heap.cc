@@ -71,7 +71,7 @@ void Heap::free_slow(void* address) noexcept {
   Bin& bin = cache.bins[c];
   if (is_full(bin)) caches_.overflow(*this, cache, c);
   if (is_full(bin)) return free_bypassing(object);
-  push_freed(bin, {object.address, object.state});
+  push_freed(bin, top_of(bin), {object.address, object.state});
 }
 
 void Heap::free_sized(void* address, std::size_t bytes) noexcept {

@@ -80,9 +80,10 @@ class Heap {
       return free_slow(object);
     std::uint8_t* state = span->states() + index;
     Bin& bin = t_cache->bins[span->size_class];
-    if (load_state(*state) != kLive || is_full(bin)) [[unlikely]]
+    Taken* const top = top_of(bin);
+    if (load_state(*state) != kLive || is_full(bin, top)) [[unlikely]]
       return free_slow(object);
-    push_freed(bin, {object, state});
+    push_freed(bin, top, {object, state});
   }
 
   // Makes an object `bytes` long: in place where that is possible, else elsewhere with its

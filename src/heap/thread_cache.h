@@ -149,6 +149,11 @@ REAM_INLINE void set_top(Bin& bin, Taken* top) noexcept {
   __atomic_store_n(&bin.top, top, __ATOMIC_RELEASE);
 }
 
+// Also of the bins of the cache that threads without one share, whose tops change in any of them.
+REAM_INLINE Taken* top_of(const Bin& bin) noexcept {
+  return __atomic_load_n(&bin.top, __ATOMIC_RELAXED);
+}
+
 // Whether entry a lies below b, where null lies below all others and what is one below null below
 // that: addresses as signed numbers.
 REAM_INLINE bool is_below(const Taken* a, const Taken* b) noexcept {
@@ -158,25 +163,28 @@ REAM_INLINE bool is_below(const Taken* a, const Taken* b) noexcept {
 // How many objects a bin holds, also seen from another thread; 0 of one that is overdrawn.
 inline std::uint64_t objects_in(const Bin& bin) noexcept {
   const Taken* const base = __atomic_load_n(&bin.base, __ATOMIC_RELAXED);
-  const Taken* const top = __atomic_load_n(&bin.top, __ATOMIC_RELAXED);
+  const Taken* const top = top_of(bin);
   return is_below(base, top) ? (Addr(top).n - Addr(base).n) / sizeof(Taken) : 0;
 }
 
 // Whether a bin has no object to pop.
 REAM_INLINE bool is_dry(const Bin& bin) noexcept {
-  return !is_below(__atomic_load_n(&bin.base, __ATOMIC_RELAXED), bin.top);
+  return !is_below(__atomic_load_n(&bin.base, __ATOMIC_RELAXED), top_of(bin));
 }
 
 // Whether a bin has no room for an object. Of a bin without an array that a thread has just
 // overdrawn top is the highest address there is.
-REAM_INLINE bool is_full(const Bin& bin) noexcept { return Addr(bin.top).n >= Addr(bin.limit).n; }
+REAM_INLINE bool is_full(const Bin& bin, const Taken* top) noexcept {
+  return Addr(top).n >= Addr(bin.limit).n;
+}
+inline bool is_full(const Bin& bin) noexcept { return is_full(bin, top_of(bin)); }
 
 // Takes the newest entry. Null if the bin is dry; it is overdrawn then, and settle_overdraft()
 // comes before anything else is done with it. The new top is written before base is read; across
 // threads the worker's barrier keeps that order. Before it, nothing that the entry says may be
 // relied on.
 REAM_INLINE const Taken* pop(Bin& bin) noexcept {
-  auto* const entry = static_cast<Taken*>(Addr(Addr(bin.top).n - sizeof(Taken)).ptr());
+  auto* const entry = static_cast<Taken*>(Addr(Addr(top_of(bin)).n - sizeof(Taken)).ptr());
   set_top(bin, entry);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   if (is_below(entry, __atomic_load_n(&bin.base, __ATOMIC_RELAXED))) [[unlikely]]
@@ -212,9 +220,8 @@ inline void settle_overdraft(Bin& bin) noexcept {
   set_top(bin, bin.limit == nullptr ? nullptr : bin.top + 1);
 }
 
-// An object from the program. REQUIRES: the bin is not full.
-REAM_INLINE void push_freed(Bin& bin, Taken freed) noexcept {
-  Taken* const top = bin.top;  // once: to the compiler a state byte might be a part of it
+// An object from the program. REQUIRES: `top` is the bin's, which is not full.
+REAM_INLINE void push_freed(Bin& bin, Taken* top, Taken freed) noexcept {
   store_state(*freed.state, kCached);
   *top = freed;
   set_top(bin, top + 1);
