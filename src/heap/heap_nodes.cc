@@ -36,12 +36,6 @@ std::uint32_t ThreadCaches::sort_by_node(const PageHeap& pages, Bin& bin,
   return near;
 }
 
-void TransferCaches::part(unsigned nodes) noexcept {
-  const unsigned cpus = div_ceil(os::cpu_count(), nodes);
-  const unsigned groups = std::clamp((cpus + kGroupCpus - 1) / kGroupCpus, 1u, kMaxGroups / nodes);
-  __atomic_store_n(&groups_, groups * nodes, __ATOMIC_RELAXED);
-}
-
 unsigned TransferCaches::group_at_node(const Nodes& nodes, unsigned groups) noexcept {
   const unsigned count = nodes.count();
   return nodes.here() + os::current_cpu() / kGroupCpus % std::max(groups / count, 1u) * count;

@@ -27,8 +27,7 @@ void HugePagePolicy::start() noexcept {
   started_ = true;
   rule_ = os::huge_page_size() == kRegion ? os::huge_page_rule() : os::HugePageRule::kNever;
   refusals_in_a_row_ = 0;
-  const bool asks = mode() != HugePageMode::kNever && mode() != HugePageMode::kExplicit;
-  if (rule_ == os::HugePageRule::kNever) note_refusals(asks ? 1 : 0);
+  if (rule_ == os::HugePageRule::kNever) note_refusals(wants_transparent() ? 1 : 0);
   active_.store(rule_ != os::HugePageRule::kNever, std::memory_order_relaxed);
 }
 

@@ -92,8 +92,7 @@ class HugePagePolicy {
 
   // Whether there is anything to look for.
   [[nodiscard]] bool collapses() const noexcept {
-    return active_.load(std::memory_order_relaxed) && mode() != HugePageMode::kNever &&
-           mode() != HugePageMode::kExplicit;
+    return active_.load(std::memory_order_relaxed) && wants_transparent();
   }
   // A look at a block: bit i of `grown` and `full` is its i-th region. Returns those to be
   // collapsed. May end the advice against the block.
@@ -109,6 +108,9 @@ class HugePagePolicy {
   enum class Advice : std::uint8_t { kNone, kFor, kAgainst };
 
   void start() noexcept;
+  [[nodiscard]] bool wants_transparent() const noexcept {
+    return mode() == HugePageMode::kAdaptive || mode() == HugePageMode::kAlways;
+  }
   // False when the system refuses.
   bool advise(Addr base, Bytes bytes, bool on) noexcept;
   void note_refusals(std::uint64_t regions) noexcept;

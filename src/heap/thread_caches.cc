@@ -103,26 +103,17 @@ bool ThreadCaches::enlarge(ThreadCache& cache, ClassIndex c) noexcept {
 // uses now get theirs again.
 void ThreadCaches::make_way(Heap& heap, ThreadCache& cache) noexcept {
   cache.refused = 0;
-  for (std::size_t c = 1; c < kClassCount; ++c) {
-    Bin& bin = cache.bins[c];
-    if (bin.base == nullptr) continue;
-    settle(cache, static_cast<ClassIndex>(c));
-    if (bin.size() > 0) give_bottom(heap, bin, static_cast<ClassIndex>(c), bin.size());
-  }
-  drop_empty_arrays(cache);
-}
-
-void ThreadCaches::drop_empty_arrays(ThreadCache& cache) noexcept {
+  give_everything(heap, cache);
   os::MutexLock hold(lock_);
   for (std::size_t c = 1; c < kClassCount; ++c) {
     Bin& bin = cache.bins[c];
-    if (bin.base == nullptr || bin.size() != 0) continue;
-    cache.capacity_bytes -= std::uint64_t{cache.room[c]} * kSizeClasses[c].object_bytes;
+    if (bin.base == nullptr) continue;
     pool_.free(cache.array(static_cast<ClassIndex>(c)), cache.room[c] * sizeof(Taken));
     bin.base = bin.top = bin.limit = nullptr;
     cache.room[c] = 0;
     cache.met[c] = ThreadCache::Met::kNothing;
   }
+  cache.capacity_bytes = 0;
 }
 
 std::uint8_t ThreadCaches::choose_shard(Heap& heap, ThreadCache& cache, ClassIndex c) noexcept {
@@ -250,12 +241,16 @@ void ThreadCaches::trim_if_due(Heap& heap, ThreadCache& cache, std::uint64_t mov
   }
 }
 
-void ThreadCaches::empty(Heap& heap, ThreadCache& cache) noexcept {
-  const os::OwnerHold hold(cache.lock);
+void ThreadCaches::give_everything(Heap& heap, ThreadCache& cache) noexcept {
   for (std::size_t c = 1; c < kClassCount; ++c) {
     Bin& bin = cache.bins[c];
     if (bin.size() > 0) give_bottom(heap, bin, static_cast<ClassIndex>(c), bin.size());
   }
+}
+
+void ThreadCaches::empty(Heap& heap, ThreadCache& cache) noexcept {
+  const os::OwnerHold hold(cache.lock);
+  give_everything(heap, cache);
 }
 
 // The owner's lock is held until the cache is gone, so that the worker leaves it alone.

@@ -94,10 +94,10 @@ class ThreadCaches {
   // What each cache may hold at this moment, given how many there are.
   [[nodiscard]] std::uint64_t budget() const noexcept;
   [[nodiscard]] bool enlarge(ThreadCache& cache, ClassIndex c) noexcept REAM_EXCLUDES(lock_);
-  // Makes room for arrays of other classes: gives all objects back and drops all arrays. REQUIRES:
-  // the owner holds the cache's lock.
+  // The owner holds the cache's lock: gives all objects back; also drops all arrays, which makes
+  // room for those of other classes.
+  void give_everything(Heap& heap, ThreadCache& cache) noexcept;
   void make_way(Heap& heap, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
-  void drop_empty_arrays(ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);
   void give_bottom(Heap& heap, Bin& bin, ClassIndex c, std::uint32_t count) noexcept;
   // Of several memory nodes (heap_nodes.cc).
   REAM_COLD void follow_node(const Nodes& nodes, ThreadCache& cache) noexcept REAM_EXCLUDES(lock_);

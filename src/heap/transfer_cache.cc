@@ -115,9 +115,11 @@ bool TransferCache::is_valid(ClassIndex c) noexcept {
   });
 }
 
-void TransferCaches::start() noexcept {
-  const unsigned groups = (os::cpu_count() + kGroupCpus - 1) / kGroupCpus;
-  __atomic_store_n(&groups_, std::clamp(groups, 1u, kMaxGroups), __ATOMIC_RELAXED);
+void TransferCaches::part(unsigned nodes) noexcept {
+  const std::uint64_t cpus = div_ceil(os::cpu_count(), nodes);
+  const auto groups = static_cast<unsigned>(
+      std::clamp<std::uint64_t>(div_ceil(cpus, kGroupCpus), 1, kMaxGroups / nodes));
+  __atomic_store_n(&groups_, groups * nodes, __ATOMIC_RELAXED);
 }
 
 bool TransferCaches::give_idle_of(Heap& heap, TransferCache& cache, ClassIndex c,

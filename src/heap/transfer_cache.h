@@ -20,9 +20,8 @@
 //
 // Invariants (is_valid):
 //  1. low_ <= count_ <= high_ <= capacity_ <= max_capacity(); entries [0, count_) are cached
-//  objects of the
-//     class.
-//  2. The sum of capacities, in bytes, is TransferCaches::room_bytes_.
+//     objects of the class.
+//  2. The sum of capacities, in bytes, is what TransferCaches::room() has given.
 //
 // Lifetime: constant-initialised to zeros, never destroyed. Entries are mapped once, for the most
 // that there may be; what is not used is not touched.
@@ -154,11 +153,10 @@ class TransferCaches {
     return caches_[groups <= 1 ? 0 : group_here(nodes, groups)][c];
   }
 
-  // Gives each node groups of its own. REQUIRES: as for start().
+  // Before any other function, in the only thread.
+  void start() noexcept { part(1); }
+  // Gives each node groups of its own. REQUIRES: the only thread.
   void part(unsigned nodes) noexcept;
-
-  // Once, before any other function; in the only thread.
-  void start() noexcept;
 
   // Gives objects that lay here since the last call, if that was kIdleNs ago, to the central lists,
   // until the budget is spent. False if a later call may find some.
